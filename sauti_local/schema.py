@@ -1,8 +1,8 @@
 """The two ways to build the database, and the baseline that joins them.
 
 The truth is today's shape, edited in place: ``supabase/schemas/<NN_topic>/*.sql`` and ``policies/*.sql``. The road is
-what a project that already runs has travelled: ``supabase/migrations/*.sql``, appended and never edited after a
-release. Before the first release the road is written from the truth, one migration per topic, so that it reads the same.
+what a running project has travelled: ``supabase/migrations/*.sql``, appended and never edited after a release. Before
+the first release the road is written from the truth, one migration per topic, so that it reads the same.
 
     python -m sauti_local.schema baseline        write the road from the truth (refused after the first release)
     python -m sauti_local.schema check           exit 1 when the road is not what ``baseline`` would write
@@ -23,7 +23,8 @@ from typing import Any
 
 import psycopg
 
-ROOT = Path(__file__).resolve().parent.parent
+from sauti_local.paths import ROOT
+
 FIRST_VERSION = datetime(2026, 11, 22, tzinfo=UTC)
 POLICIES = "policies"
 
@@ -183,4 +184,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from sauti_local import schema  # the module that `drift` imports too, so that there is one SchemaError
+
+    sys.exit(schema.main())

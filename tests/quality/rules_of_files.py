@@ -1,0 +1,323 @@
+"""The conventions that can be read in the text of supabase/schemas and policies, one rule per function.
+
+A rule takes a file and gives the breaches it finds. ``BREACHES`` holds a small file for each rule that breaks it and
+nothing else of what it looks at: the proof that the rule can fail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from pglast import ast, enums
+from pglast.parser import scan
+
+from tests.quality.sql_files import Function, SqlFile, walk
+
+Rule = Callable[[SqlFile], Iterator[str]]
+
+EXCEPTION_LEVEL = 21  # PostgreSQL's ERROR, as libpg_query numbers it
+HELPER = "raise_error"
+COMMANDS = {"all", "select", "insert", "update", "delete"}
+
+
+def header_says_the_promise(file: SqlFile) -> Iterator[str]:
+    """A file begins with two to six lines of comment: the promise, who calls, locks taken, why definer."""
+    lines = 0
+    for line in file.text.splitlines():
+        if not line.startswith("--"):
+            break
+        lines += 1
+    if not 2 <= lines <= 6:
+        yield f"{file.place}: {lines} lines of header"
+
+
+def keywords_are_lowercase(file: SqlFile) -> Iterator[str]:
+    """Keywords are lowercase, in bodies of functions too."""
+    for place, text in [(file.place, file.text), *((f"{file.place} ({f.name})", f.body) for f in file.functions)]:
+        for token in scan(text):
+            word = text[token.start : token.end + 1]
+            if token.kind != "NO_KEYWORD" and word != word.lower():
+                yield f"{place}: {word}"
+
+
+def lines_are_short_and_clean(file: SqlFile) -> Iterator[str]:
+    """Lines of code hold at most 120 characters, and no line a tab or a trailing space; a comment's text stays whole."""
+    for number, line in enumerate(file.text.splitlines(), start=1):
+        if len(line) > 120 and not line.startswith(("comment on ", "revoke ", "grant ")):
+            yield f"{file.place}:{number}: {len(line)} characters"
+        if "\t" in line or line != line.rstrip():
+            yield f"{file.place}:{number}: tab or trailing space"
+
+
+def file_is_named_after_what_it_defines(file: SqlFile) -> Iterator[str]:
+    """A file other than tables.sql defines the one function or view it is named after; tables.sql defines neither."""
+    if file.folder == "policies":
+        return
+    defined = {f.name for f in file.functions}
+    defined |= {s.node.view.relname for s in file.statements if isinstance(s.node, ast.ViewStmt)}
+    if file.stem == "tables":
+        if defined:
+            yield f"{file.place}: defines {', '.join(sorted(defined))}"
+    elif defined != {file.stem}:
+        yield f"{file.place}: defines {', '.join(sorted(defined)) or 'nothing'}"
+
+
+def policy_file_speaks_of_one_relation(file: SqlFile) -> Iterator[str]:
+    """A file in policies/ is named after the one relation it is about, with its schema unless that is public."""
+    for statement in file.statements:
+        node = statement.node
+        relation = None
+        if isinstance(node, ast.CreatePolicyStmt):
+            relation = node.table
+        elif isinstance(node, ast.AlterTableStmt):
+            relation = node.relation
+        elif isinstance(node, ast.GrantStmt) and node.objtype == enums.ObjectType.OBJECT_TABLE:
+            for named in node.objects:
+                if named.schemaname != "public":
+                    continue
+                if file.folder != "policies":
+                    yield f"{file.place}:{statement.line}: a grant on a table belongs in policies/"
+                elif _file_name(named) != file.stem:
+                    yield f"{file.place}:{statement.line}: speaks of {_file_name(named)}"
+        if isinstance(node, ast.CreatePolicyStmt) and file.folder != "policies":
+            yield f"{file.place}:{statement.line}: a policy belongs in policies/"
+        elif relation is not None and file.folder == "policies" and _file_name(relation) != file.stem:
+            yield f"{file.place}:{statement.line}: speaks of {_file_name(relation)}"
+
+
+def function_restates_every_attribute(file: SqlFile) -> Iterator[str]:
+    """A function states language, volatility, definer or invoker, and an empty search_path, each time."""
+    for function in file.functions:
+        options = function.options
+        missing = [name for name in ("language", "volatility", "security") if name not in options]
+        if not any(_is_empty_search_path(setting) for setting in options["set"]):
+            missing.append("set search_path = ''")
+        if not function.schema:
+            missing.append("its schema")
+        if missing:
+            yield f"{_at(file, function)}: does not state {', '.join(missing)}"
+
+
+def definer_lives_in_private(file: SqlFile) -> Iterator[str]:
+    """A security definer function lives in schema private, where the Data API cannot reach it."""
+    for function in file.functions:
+        security = function.options.get("security")
+        if security is not None and security.boolval and function.schema != "private":
+            yield f"{_at(file, function)}: security definer outside private"
+
+
+def execute_is_revoked_then_granted(file: SqlFile) -> Iterator[str]:
+    """Under each function stands its revoke from public, and every grant on it comes after that."""
+    for function in file.functions:
+        revoked = False
+        for statement in file.statements[function.index + 1 :]:
+            node = statement.node
+            if isinstance(node, ast.CreateFunctionStmt) and not revoked:
+                break
+            if not isinstance(node, ast.GrantStmt) or node.objtype != enums.ObjectType.OBJECT_FUNCTION:
+                continue
+            if function.name not in [named.objname[-1].sval for named in node.objects]:
+                continue
+            to_public = any(role.roletype == enums.RoleSpecType.ROLESPEC_PUBLIC for role in node.grantees)
+            if node.is_grant and to_public:
+                yield f"{_at(file, function)}: granted to public"
+            elif node.is_grant and not revoked:
+                yield f"{_at(file, function)}: granted before it is revoked from public"
+            revoked = revoked or (not node.is_grant and to_public)
+        if not revoked:
+            yield f"{_at(file, function)}: not revoked from public"
+
+
+def policy_is_named_after_command_and_actor(file: SqlFile) -> Iterator[str]:
+    """A policy is named <command>_<who>, speaks of one command, and names its roles."""
+    for statement in file.statements:
+        node = statement.node
+        if not isinstance(node, ast.CreatePolicyStmt):
+            continue
+        if node.cmd_name == "all":
+            yield f"{file.place}:{statement.line}: {node.policy_name} is for all commands"
+        elif not re.fullmatch(rf"{node.cmd_name}_[a-z_]+", str(node.policy_name)):
+            yield f"{file.place}:{statement.line}: {node.policy_name} is for {node.cmd_name}"
+        if any(role.roletype == enums.RoleSpecType.ROLESPEC_PUBLIC for role in node.roles):
+            yield f"{file.place}:{statement.line}: {node.policy_name} names no role"
+
+
+def trigger_says_its_turn_and_its_task(file: SqlFile) -> Iterator[str]:
+    """A trigger is named _<three digits>_<task> and calls private.tg_<table>__<task>; only triggers call those."""
+    for statement in file.statements:
+        node = statement.node
+        if not isinstance(node, ast.CreateTrigStmt):
+            continue
+        where = f"{file.place}:{statement.line}: {node.trigname}"
+        if not re.fullmatch(r"_\d{3}_[a-z_]+", str(node.trigname)):
+            yield f"{where}: not _<three digits>_<task>"
+        called = ".".join(part.sval for part in node.funcname)
+        if not re.fullmatch(r"private\.tg_[a-z_]+__[a-z_]+", called):
+            yield f"{where}: calls {called}"
+    for function in file.functions:
+        if function.is_trigger != function.name.startswith("tg_"):
+            yield f"{_at(file, function)}: the prefix tg_ is for trigger functions, and all of them have it"
+
+
+def errors_go_through_the_helper(file: SqlFile) -> Iterator[str]:
+    """No function but private.raise_error raises an exception of its own; a bare re-raise is not one."""
+    for function in file.functions:
+        if function.language != "plpgsql" or function.name == HELPER:
+            continue
+        for raised in walk(function.plpgsql, "PLpgSQL_stmt_raise"):
+            own = any(key in raised for key in ("message", "condname", "options"))
+            if raised.get("elog_level", EXCEPTION_LEVEL) >= EXCEPTION_LEVEL and own:
+                yield f"{_at(file, function)}: raises by itself"
+
+
+def locals_begin_with_v(file: SqlFile) -> Iterator[str]:
+    """A variable declared in plpgsql begins with v_, so that it cannot be taken for a column or a parameter."""
+    for function in file.functions:
+        if function.language != "plpgsql":
+            continue
+        for kind in ("PLpgSQL_var", "PLpgSQL_rec"):
+            for datum in function.plpgsql.get("datums", []):
+                variable = datum.get(kind)
+                if variable and variable.get("lineno") and not variable["refname"].startswith(("v_", "sql")):
+                    yield f"{_at(file, function)}: {variable['refname']}"
+
+
+def dynamic_sql_is_absent(file: SqlFile) -> Iterator[str]:
+    """No function assembles SQL at run time: nothing to inject into, and every statement can be read."""
+    for function in file.functions:
+        if function.language == "plpgsql" and walk(function.plpgsql, "PLpgSQL_stmt_dynexecute"):
+            yield f"{_at(file, function)}: execute"
+
+
+def error_symbols(file: SqlFile) -> list[str]:
+    """Give the symbols that the file's functions raise."""
+    return re.findall(rf"\b{HELPER}\s*\(\s*'([a-z_]+)'", file.text)
+
+
+def _at(file: SqlFile, function: Function) -> str:
+    return f"{file.place}:{function.statement.line}: {function.name}"
+
+
+def _file_name(relation: ast.RangeVar) -> str:
+    schema = relation.schemaname or ""
+    return str(relation.relname) if schema == "public" else f"{schema}_{relation.relname}"
+
+
+def _is_empty_search_path(setting: ast.VariableSetStmt) -> bool:
+    values = [value.val.sval for value in setting.args or ()]
+    return setting.name == "search_path" and values == [""]
+
+
+GOOD_FUNCTION = """-- Gives one.
+-- Called by nobody.
+create or replace function public.one() returns int
+language sql immutable security invoker set search_path = ''
+as $$ select 1 $$;
+revoke all on function public.one() from public;
+grant execute on function public.one() to authenticated;
+"""
+
+GOOD_POLICY = """-- Own rows.
+-- Nobody else.
+alter table public.things enable row level security;
+grant select on public.things to authenticated;
+create policy select_own on public.things for select to authenticated using (id = (select auth.uid()));
+"""
+
+GOOD_TRIGGER = """-- Refuses negative sums.
+-- Runs before the row is written.
+create or replace function private.tg_things__check_sum() returns trigger
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_sum int := 0;
+begin
+  for v_step in 1..2 loop
+    v_sum := v_sum + v_step;
+  end loop;
+  if v_sum < 0 then
+    perform private.raise_error('invalid_input', 'the sum is negative', null);
+  end if;
+  return new;
+exception
+  when others then
+    raise;
+end
+$$;
+revoke all on function private.tg_things__check_sum() from public;
+create trigger _100_check_sum
+before insert on public.things
+for each row execute function private.tg_things__check_sum();
+"""
+
+GOOD_FILES = (
+    SqlFile("supabase/schemas/10_x/one.sql", GOOD_FUNCTION),
+    SqlFile("policies/things.sql", GOOD_POLICY),
+    SqlFile("supabase/schemas/10_x/tg_things__check_sum.sql", GOOD_TRIGGER),
+)
+
+
+def _one(old: str, new: str) -> SqlFile:
+    assert old in GOOD_FUNCTION
+    return SqlFile("supabase/schemas/10_x/one.sql", GOOD_FUNCTION.replace(old, new))
+
+
+def _policy(old: str, new: str) -> SqlFile:
+    assert old in GOOD_POLICY
+    return SqlFile("policies/things.sql", GOOD_POLICY.replace(old, new))
+
+
+def _trigger(old: str, new: str) -> SqlFile:
+    assert old in GOOD_TRIGGER
+    return SqlFile("supabase/schemas/10_x/tg_things__check_sum.sql", GOOD_TRIGGER.replace(old, new))
+
+
+BREACHES: dict[Rule, tuple[SqlFile, ...]] = {
+    header_says_the_promise: (_one("-- Called by nobody.\n", ""), _one("-- Gives one.\n", "-- a\n" * 6)),
+    keywords_are_lowercase: (_one("create or", "CREATE OR"), _one("$$ select", "$$ SELECT")),
+    lines_are_short_and_clean: (_one("select 1", f"select {'1' * 120}"), _one("invoker", "invoker \t")),
+    file_is_named_after_what_it_defines: (
+        SqlFile("supabase/schemas/10_x/two.sql", GOOD_FUNCTION),
+        SqlFile("supabase/schemas/10_x/tables.sql", GOOD_FUNCTION),
+        SqlFile("supabase/schemas/10_x/empty.sql", "-- a\n-- b\nselect 1;\n"),
+    ),
+    policy_file_speaks_of_one_relation: (
+        _policy("grant select on public.things", "grant select on public.others"),
+        _policy("alter table public.things", "alter table public.others"),
+        SqlFile("supabase/schemas/10_x/tables.sql", GOOD_POLICY),
+    ),
+    function_restates_every_attribute: (
+        _one("immutable ", ""),
+        _one("security invoker ", ""),
+        _one("set search_path = ''", ""),
+        _one("set search_path = ''", "set search_path = public"),
+        _one("public.one() returns", "one() returns"),
+    ),
+    definer_lives_in_private: (_one("security invoker", "security definer"),),
+    execute_is_revoked_then_granted: (
+        _one("revoke all on function public.one() from public;\n", ""),
+        _one("revoke all on function public.one() from public", "revoke all on function public.one() from anon"),
+        _one("to authenticated", "to public"),
+        _one("revoke all", "grant execute on function public.one() to anon;\nrevoke all"),
+    ),
+    policy_is_named_after_command_and_actor: (
+        _policy("select_own", "own_rows"),
+        _policy("for select to authenticated", "for all to authenticated"),
+        _policy("for select to authenticated", "for select"),
+    ),
+    trigger_says_its_turn_and_its_task: (
+        _trigger("_100_check_sum", "check_sum"),
+        _trigger("execute function private.tg_things__check_sum", "execute function private.check_sum"),
+        _trigger("create or replace function private.tg_things__check_sum", "create or replace function private.check"),
+        _one("public.one() returns", "public.tg_one() returns"),
+    ),
+    errors_go_through_the_helper: (
+        _trigger("perform private.raise_error('invalid_input', 'the sum is negative', null)", "raise exception 'no'"),
+        _trigger("raise;", "raise unique_violation;"),
+        _trigger("raise;", "raise using errcode = 'PT409';"),
+    ),
+    locals_begin_with_v: (_trigger("v_sum", "sum"),),
+    dynamic_sql_is_absent: (_trigger("return new", "execute 'select 1'; return new"),),
+}
+RULES = tuple(BREACHES)
