@@ -1,0 +1,108 @@
+/** The project's own services, through its gateway: who is calling (Auth), and the one RPC a function ends in. */
+
+import { type ErrorBody, failure, RequestError } from "./errors.ts";
+import { project } from "./settings.ts";
+
+const TIMEOUT_MILLISECONDS = 10_000;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+export interface User {
+  readonly id: string;
+  /** The verified access token: RPCs made with it run as this user, under row-level security. */
+  readonly accessToken: string;
+}
+
+export function isUuid(text: string): boolean {
+  return UUID.test(text.toLowerCase());
+}
+
+/**
+ * The person who calls. The Auth server is asked each time, so a token of a session that was signed out is refused.
+ * The keys of the project are valid tokens but no person: `not_authenticated`.
+ */
+export async function requireUser(request: Request): Promise<User> {
+  const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  if (token === undefined) throw failure("not_authenticated", "This address is for signed-in users.");
+  const { url, publishableKey } = project();
+  const response = await send(`${url}/auth/v1/user`, {
+    headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
+  });
+  const user = await readObject(response);
+  if (response.status === 429) throw failure("too_many_requests", "Too many requests in a short time.");
+  if (response.status >= 500) throw failure("unavailable", "Sign-in cannot be checked at the moment.");
+  const id = user?.["id"];
+  if (!response.ok || user?.["role"] !== "authenticated" || typeof id !== "string" || !isUuid(id)) {
+    throw failure("not_authenticated", "The session is not valid, or not any more.");
+  }
+  return { id: id.toLowerCase(), accessToken: token };
+}
+
+/** Calls an RPC as the user; its answer as JSON, null when it gives nothing back. */
+export function callAsUser(user: User, name: string, parameters: Record<string, unknown>): Promise<unknown> {
+  return call(name, parameters, { apikey: project().publishableKey, authorization: `Bearer ${user.accessToken}` });
+}
+
+/** Calls an RPC that only the service role may call. The caller has checked who is asking. */
+export function callAsService(name: string, parameters: Record<string, unknown>): Promise<unknown> {
+  const { secretKey } = project();
+  const headers: Record<string, string> = { apikey: secretKey };
+  // Newer secret keys are no JWTs: the gateway refuses them as a bearer and makes its own from `apikey`.
+  if (secretKey.split(".").length === 3) headers["authorization"] = `Bearer ${secretKey}`;
+  return call(name, parameters, headers);
+}
+
+async function call(name: string, parameters: Record<string, unknown>, keys: Record<string, string>): Promise<unknown> {
+  const response = await send(`${project().url}/rest/v1/rpc/${name}`, {
+    method: "POST",
+    headers: { ...keys, "content-type": "application/json", accept: "application/json" },
+    body: JSON.stringify(parameters),
+  });
+  if (response.status === 204) return null;
+  const text = await response.text();
+  let answer: unknown = null;
+  try {
+    answer = text === "" ? null : JSON.parse(text);
+  } catch {
+    throw failure("unavailable", "The database gave no readable answer.");
+  }
+  if (response.ok) return answer;
+  throw databaseError(response.status, answer);
+}
+
+/** A registered error of the database goes through as it is; anything else could quote rows, so nothing of it does. */
+function databaseError(status: number, answer: unknown): RequestError {
+  const body = (typeof answer === "object" && answer !== null ? answer : {}) as Partial<
+    Record<keyof ErrorBody, unknown>
+  >;
+  if (body.code === `PT${status}` && typeof body.message === "string") {
+    return new RequestError(status, {
+      code: body.code,
+      message: body.message,
+      details: typeof body.details === "string" ? body.details : null,
+      hint: typeof body.hint === "string" ? body.hint : null,
+    });
+  }
+  if (status === 401) return failure("not_authenticated", "The session is not valid, or not any more.");
+  if (status === 429) return failure("too_many_requests", "Too many requests in a short time.");
+  if (status === 502 || status === 503 || status === 504) {
+    return failure("unavailable", "The database cannot be reached at the moment.");
+  }
+  return failure("internal_error", "Something went wrong on this server.");
+}
+
+async function send(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, { ...init, redirect: "error", signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS) });
+  } catch {
+    throw failure("unavailable", "A part of this server cannot be reached at the moment.");
+  }
+}
+
+async function readObject(response: Response): Promise<Record<string, unknown> | null> {
+  try {
+    const value: unknown = await response.json();
+    return typeof value === "object" && value !== null ? value as Record<string, unknown> : null;
+  } catch {
+    return null;
+  }
+}

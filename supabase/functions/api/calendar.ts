@@ -1,0 +1,46 @@
+/** Calendar connections: CalDAV servers are connected with a user name and a password. */
+
+import { readFields, requireText } from "../_shared/body.ts";
+import { calendarUrl, verifyCalendar } from "../_shared/caldav.ts";
+import { requireTokenKeys, seal } from "../_shared/credentials.ts";
+import { failure } from "../_shared/errors.ts";
+import { json, noContent } from "../_shared/responses.ts";
+import { type Route, route } from "../_shared/router.ts";
+import { privateCalendarsAllowed } from "../_shared/settings.ts";
+import { callAsService, callAsUser, isUuid, requireUser } from "../_shared/upstream.ts";
+
+/** `{url, username, password}` → the connection row. `url` is the calendar collection. */
+async function connectCalDav(request: Request): Promise<Response> {
+  const user = await requireUser(request);
+  const fields = await readFields(request);
+  const allowPrivate = privateCalendarsAllowed();
+  const url = calendarUrl(requireText(fields, "url", 2000), allowPrivate);
+  const username = requireText(fields, "username", 255);
+  const password = requireText(fields, "password", 1000);
+  if (username.includes(":")) throw failure("invalid_input", "The field username may not hold a colon.");
+  await requireTokenKeys();
+
+  const credentials = { url: url.href, username, password };
+  await verifyCalendar(credentials, allowPrivate);
+  const row = await callAsService("store_calendar_connection", {
+    user_id: user.id,
+    provider: "caldav",
+    account_label: url.hostname,
+    calendar_id: url.href,
+    credentials: await seal(credentials, { userId: user.id, provider: "caldav" }),
+  });
+  return json(Array.isArray(row) ? row[0] : row);
+}
+
+/** Another person's connection and one that is not there are the same `not_found`. */
+async function deleteConnection(request: Request, params: { readonly connection_id: string }): Promise<Response> {
+  const user = await requireUser(request);
+  if (!isUuid(params.connection_id)) throw failure("not_found", "There is no such calendar connection.");
+  await callAsUser(user, "delete_calendar_connection", { connection_id: params.connection_id });
+  return noContent();
+}
+
+export const calendarRoutes: readonly Route[] = [
+  route("POST", "/api/calendar/caldav", connectCalDav),
+  route("DELETE", "/api/calendar/:connection_id", deleteConnection),
+];

@@ -1,0 +1,6 @@
+/** The function `api`: HTTP for what a client cannot do through the Data API alone. Each route ends in one RPC. */
+
+import { router } from "../_shared/router.ts";
+import { calendarRoutes } from "./calendar.ts";
+
+Deno.serve(router([...calendarRoutes]));
