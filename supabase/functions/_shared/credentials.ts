@@ -59,7 +59,7 @@ export async function requireTokenKeys(): Promise<void> {
 
 /** `SAUTI_TOKEN_KEYS` = `id:base64[,id:base64]`, 32 bytes each, ids unique; the first one encrypts. */
 async function tokenKeys(): Promise<readonly TokenKey[]> {
-  const entries = (Deno.env.get("SAUTI_TOKEN_KEYS") ?? "").split(",").map((entry) => entry.trim()).filter(Boolean);
+  const entries = (Deno.env.get("SAUTI_TOKEN_KEYS") ?? "").split(",").map((entry) => entry.trim());
   const keys = new Map<string, TokenKey>();
   for (const entry of entries) {
     const [, id, encoded] = /^([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/]{43}=)$/.exec(entry) ?? [];

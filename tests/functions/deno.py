@@ -1,0 +1,36 @@
+"""Running Deno in tests: offline, bounded, with the permissions the platform grants."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from sauti_local.paths import ROOT, SUPABASE, deno_binary
+
+FUNCTIONS = SUPABASE / "functions"
+CONFIGURATION = FUNCTIONS / "api" / "deno.json"
+# The platform grants the network and the environment.
+PERMISSIONS = ("--allow-net", "--allow-env", "--no-prompt")
+# The functions import nothing from elsewhere; a lock file would say so only.
+OFFLINE = ("--no-remote", "--no-npm", "--no-lock")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours and `more`, without colours and without a look for updates."""
+    return os.environ | {"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1"} | more
+
+
+def deno(*arguments: str | Path, standard_input: str = "", **more: str) -> str:
+    """Run Deno to its end, which has to be a good one; its standard output. `more` goes to the environment."""
+    process = subprocess.run(
+        [deno_binary(), *arguments],
+        cwd=ROOT,
+        env=environment(**more),
+        input=standard_input,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
