@@ -127,8 +127,12 @@ def stale_migrations(root: Path = ROOT) -> list[str]:
 
 
 def _sql_files(folder: Path) -> tuple[Path, ...]:
-    """List a folder's SQL files, ``tables.sql`` first: everything else may name its tables."""
-    return tuple(sorted(folder.glob("*.sql"), key=lambda path: (path.name != "tables.sql", path.name)))
+    """List a folder's SQL files: the functions that its tables' defaults and constraints call, its tables, the rest."""
+    tables = folder / "tables.sql"
+    text = tables.read_text(encoding="utf-8") if tables.exists() else ""
+    code = "\n".join(line for line in text.splitlines() if not line.startswith(("--", "comment on ")))
+    called = set(re.findall(r"\bprivate\.(\w+)\(", code))
+    return tuple(sorted(folder.glob("*.sql"), key=lambda path: (path.stem not in called, path != tables, path.name)))
 
 
 def _apply(connection: psycopg.Connection[Any], files: Iterable[Path], root: Path) -> None:

@@ -93,7 +93,7 @@ RULES: dict[str, Rule] = {
     ),
     "policies_have_comments": Rule(
         "Every policy has a comment: the reason that docs/access.md prints.",
-        f"""
+        """
         select format('%I on %s', p.polname, p.polrelid::regclass)
         from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.oid = c.relnamespace
         where n.nspname in ('public', 'private', 'realtime') and obj_description(p.oid, 'pg_policy') is null
@@ -204,11 +204,11 @@ RULES: dict[str, Rule] = {
         "things.label",
     ),
     "constraints_say_their_truth": Rule(
-        "No check constraint has a name that PostgreSQL made up.",
-        f"""
+        "No check or exclusion constraint of a public table has a name that PostgreSQL made up.",
+        """
         select format('%s.%I', k.conrelid::regclass, k.conname)
         from pg_constraint k join pg_namespace n on n.oid = k.connamespace
-        where n.nspname in {OURS} and k.contype in ('c', 'x') and k.conname ~ '_(check|excl)[0-9]*$'
+        where n.nspname = 'public' and k.contype in ('c', 'x') and k.conname ~ '_(check|excl)[0-9]*$'
         """,
         "alter table public.things add check (label <> 'x')",
         "things.things_label_check",

@@ -42,7 +42,7 @@ def keywords_are_lowercase(file: SqlFile) -> Iterator[str]:
 
 
 def lines_are_short_and_clean(file: SqlFile) -> Iterator[str]:
-    """Lines of code hold at most 140 characters, and no line a tab or a trailing space; a comment's text stays whole."""
+    """Code has at most 140 characters a line, and no line a tab or a trailing space; a comment's text stays whole."""
     for number, line in enumerate(file.text.splitlines(), start=1):
         if len(line) > 140 and not line.startswith(("comment on ", "revoke ", "grant ")):
             yield f"{file.place}:{number}: {len(line)} characters"
@@ -51,7 +51,7 @@ def lines_are_short_and_clean(file: SqlFile) -> Iterator[str]:
 
 
 def file_is_named_after_what_it_defines(file: SqlFile) -> Iterator[str]:
-    """A file other than tables.sql defines the one function or view it is named after; tables.sql defines neither."""
+    """A file defines the function or view it is named after, or several whose names begin so; tables.sql none."""
     if file.folder == "policies":
         return
     defined = {f.name for f in file.functions}
@@ -59,7 +59,7 @@ def file_is_named_after_what_it_defines(file: SqlFile) -> Iterator[str]:
     if file.stem == "tables":
         if defined:
             yield f"{file.place}: defines {', '.join(sorted(defined))}"
-    elif defined != {file.stem}:
+    elif not defined or not all(name.startswith(file.stem) for name in defined):
         yield f"{file.place}: defines {', '.join(sorted(defined)) or 'nothing'}"
 
 
@@ -176,10 +176,11 @@ def locals_begin_with_v(file: SqlFile) -> Iterator[str]:
     for function in file.functions:
         if function.language != "plpgsql":
             continue
+        # The parser lists sqlstate, sqlerrm and the variable of a `case` beside what is declared.
         for kind in ("PLpgSQL_var", "PLpgSQL_rec"):
             for datum in function.plpgsql.get("datums", []):
                 variable = datum.get(kind)
-                if variable and variable.get("lineno") and not variable["refname"].startswith(("v_", "sql")):
+                if variable and variable.get("lineno") and not variable["refname"].startswith(("v_", "sql", "__Case")):
                     yield f"{_at(file, function)}: {variable['refname']}"
 
 
