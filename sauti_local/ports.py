@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
+from collections.abc import Iterator
 
 from sauti_local.errors import PortBusy
 
@@ -19,22 +21,46 @@ def free_port() -> int:
         return port
 
 
+@contextlib.contextmanager
+def bound_socket(port: int, purpose: str, option: str) -> Iterator[socket.socket]:
+    """A socket that has the port from now on, and listens when somebody tells it to; 0 picks a free port.
+
+    Raises:
+        PortBusy: somebody listens on it, or this user may not bind it.
+    """
+    with socket.socket() as bound:
+        # As servers do: connections of a former run that linger in TIME_WAIT are no obstacle.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((LOOPBACK, port))
+            if port:
+                # Two sockets may be bound with SO_REUSEADDR as long as neither listens.
+                bound.listen()
+        except (OSError, OverflowError) as error:
+            raise PortBusy(
+                f"Port {port} for {purpose} cannot be used ({getattr(error, 'strerror', None) or error}). "
+                f"Stop what is using it, or choose another with {option} ({option} 0 picks a free one)."
+            ) from None
+        yield bound
+
+
 def require_free(port: int, purpose: str, option: str) -> None:
     """Refuse a port that is taken.
 
     Raises:
         PortBusy: somebody listens on it, or this user may not bind it.
     """
-    with socket.socket() as probe:
-        # As servers do: connections of a former run that linger in TIME_WAIT are no obstacle.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise PortBusy(
-                f"Port {port} for {purpose} cannot be used ({error.strerror}). "
-                f"Stop what is using it, or choose another with {option} ({option} 0 picks a free one)."
-            ) from None
+    with bound_socket(port, purpose, option):
+        pass
+
+
+def is_free(port: int) -> bool:
+    """Whether the port could be bound a moment ago."""
+    try:
+        require_free(port, "", "")
+    except PortBusy:
+        return False
+    return True
 
 
 async def is_listening(port: int) -> bool:

@@ -149,6 +149,18 @@ class Postgres:
         """
         await self._run_files(name, [path for path in _sql_files() if not path.name.startswith(_CLUSTER_SQL)])
 
+    async def prepare(self, name: str = "postgres") -> None:
+        """`prepare_cluster` and `prepare_database`, each only if it has not been done."""
+        async with await self._connect(name) as connection:
+            answer = await connection.execute(
+                "select to_regrole('authenticator') is not null, to_regnamespace('auth') is not null"
+            )
+            has_roles, has_schemas = await answer.fetchone() or (False, False)
+        if not has_roles:
+            await self.prepare_cluster()
+        if not has_schemas:
+            await self.prepare_database(name)
+
     async def create_database(self, name: str, template: str = "template1") -> None:
         """Make a database as a copy of `template`, to which nobody may be connected.
 

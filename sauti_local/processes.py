@@ -14,9 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from sauti_local.errors import StartFailed
+from sauti_local.ports import free_port, is_listening
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.02
+_PORT_ATTEMPTS = 5
 # Loaded here and not in the forked child, where only async-signal-safe work is allowed.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -135,3 +137,34 @@ class Child:
     def _where_to_look(self) -> str:
         tail = self.log_tail()
         return f"Its log is {self.log}" + (f" and ends with:\n{tail}" if tail else ", which is empty.")
+
+
+async def start_on_free_port(
+    start: Callable[[int], Child], is_ready: Callable[[int], Awaitable[bool]], seconds: float
+) -> tuple[Child, int]:
+    """Start a program on a port of its own and wait until it is ready; another port when that one was lost to others.
+
+    Args:
+        start: Starts the program on the port given.
+        is_ready: Whether the program on the port given answers.
+        seconds: Time for one attempt.
+
+    Raises:
+        StartFailed: it ended, or was not ready in time.
+    """
+    for attempts_left in range(_PORT_ATTEMPTS - 1, -1, -1):
+        port = free_port()
+        child = start(port)
+        try:
+            await child.until_ready(lambda port=port: is_ready(port), seconds)  # type: ignore[misc]
+        except StartFailed:
+            ended = child.exit_code is not None
+            await child.stop()
+            if not (ended and attempts_left and await is_listening(port)):
+                raise
+        except BaseException:
+            await child.stop()
+            raise
+        else:
+            return child, port
+    raise AssertionError("the last attempt gives back or raises")
