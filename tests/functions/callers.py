@@ -1,0 +1,77 @@
+"""People who call the functions in tests, and what is stored for them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg
+
+from sauti_local.stack import Addresses
+
+CONNECT = "/api/calendar/caldav"
+PASSWORD = "sauti"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A signed-in user, and what the user's calendar address is."""
+
+    id: str
+    token: str
+    url: str
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """A body that connects the user's calendar."""
+        return {"url": self.url, "username": self.id, "password": PASSWORD}
+
+
+async def sign_up(http: httpx.AsyncClient, addresses: Addresses) -> Caller:
+    body = {"email": f"{uuid.uuid4()}@example.com", "password": "correct horse battery"}
+    response = await http.post(f"{addresses.api_url}/auth/v1/signup", json=body)
+    assert response.status_code == 200, response.text
+    session = response.json()
+    user_id = session["user"]["id"]
+    return Caller(user_id, session["access_token"], f"{addresses.caldav_url}/{user_id}/work/")
+
+
+async def call(
+    http: httpx.AsyncClient, base: str, method: str, path: str, token: str | None, **options: Any
+) -> httpx.Response:
+    """A request to a function below `base`, as the owner of `token`."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return await http.request(method, base + path, headers=headers | options.pop("headers", {}), **options)
+
+
+async def connect(http: httpx.AsyncClient, addresses: Addresses, caller: Caller, **changes: Any) -> httpx.Response:
+    base = f"{addresses.api_url}/functions/v1"
+    return await call(http, base, "POST", CONNECT, caller.token, json=caller.order | changes)
+
+
+async def delete(http: httpx.AsyncClient, addresses: Addresses, caller: Caller, connection_id: str) -> httpx.Response:
+    return await call(
+        http, f"{addresses.api_url}/functions/v1", "DELETE", f"/api/calendar/{connection_id}", caller.token
+    )
+
+
+def connections(addresses: Addresses, caller: Caller) -> list[tuple[Any, ...]]:
+    """What is stored for a user: connection id, provider, ciphertext."""
+    with psycopg.connect(addresses.db_url) as connection:
+        return connection.execute(
+            "select c.id::text, c.provider::text, s.credentials from public.calendar_connections as c"
+            " left join private.calendar_credentials as s on s.connection_id = c.id where c.user_id = %s",
+            [caller.id],
+        ).fetchall()
+
+
+def assert_refused(response: httpx.Response, status: int, symbol: str) -> None:
+    """The registered shape, and nothing of what was sent or of what stands behind an address."""
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert list(body) == ["code", "message", "details", "hint"]
+    assert (body["code"], body["message"]) == (f"PT{status}", symbol)
+    for word in (PASSWORD, "127.0.0.1", "localhost", "http://", "postgres", "Error"):
+        assert word not in response.text
