@@ -10,12 +10,13 @@ import psycopg
 from sauti_local.paths import ROOT
 from sauti_local.schema import SchemaError, build_road, build_truth
 from sauti_local.supabase_cli import difference
-from sauti_local.throwaway import databases
+from sauti_local.throwaway import new_database, server
 
 
 def of_the_two_builds(root: Path = ROOT) -> str:
     """Give the SQL that leads from the road to the truth, empty when they agree."""
-    with databases("road", "truth") as (road, truth):
+    with server() as postgres:
+        road, truth = new_database(postgres, "road"), new_database(postgres, "truth")
         with psycopg.connect(road, autocommit=True) as connection:
             build_road(connection, root)
         with psycopg.connect(truth, autocommit=True) as connection:

@@ -29,6 +29,7 @@ FIRST_VERSION = datetime(2026, 11, 22, tzinfo=UTC)
 POLICIES = "policies"
 
 _TOPIC_FOLDER = re.compile(r"^\d\d_(?P<name>[a-z_]+)$")
+_VIEW = re.compile(r"^create (or replace )?view\b", re.MULTILINE)
 _RELEASE_HEADING = re.compile(r"^## \[?\d+\.\d+\.\d+", re.MULTILINE)
 
 
@@ -127,12 +128,16 @@ def stale_migrations(root: Path = ROOT) -> list[str]:
 
 
 def _sql_files(folder: Path) -> tuple[Path, ...]:
-    """List a folder's SQL files: the functions that its tables' defaults and constraints call, its tables, the rest."""
+    """List a folder's SQL files: functions that its tables' defaults and constraints call, tables, functions, views."""
+    texts = {path: path.read_text(encoding="utf-8") for path in folder.glob("*.sql")}
     tables = folder / "tables.sql"
-    text = tables.read_text(encoding="utf-8") if tables.exists() else ""
-    code = "\n".join(line for line in text.splitlines() if not line.startswith(("--", "comment on ")))
+    code = "\n".join(line for line in texts.get(tables, "").splitlines() if not line.startswith(("--", "comment on ")))
     called = set(re.findall(r"\bprivate\.(\w+)\(", code))
-    return tuple(sorted(folder.glob("*.sql"), key=lambda path: (path.stem not in called, path != tables, path.name)))
+
+    def turn(path: Path) -> tuple[bool, bool, bool, str]:
+        return path.stem not in called, path != tables, _VIEW.search(texts[path]) is not None, path.name
+
+    return tuple(sorted(texts, key=turn))
 
 
 def _apply(connection: psycopg.Connection[Any], files: Iterable[Path], root: Path) -> None:

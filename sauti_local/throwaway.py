@@ -12,23 +12,30 @@ from sauti_local.postgres import Postgres
 
 
 @contextmanager
-def databases(*names: str) -> Iterator[tuple[str, ...]]:
-    """Start a server, make the databases as they are before the first migration, give their addresses (``postgres``).
+def server(binaries: Path | None = None) -> Iterator[Postgres]:
+    """Start a server with the roles of a hosted project; it and its data are gone when the block ends.
 
-    Runs an event loop of its own: not to be called from inside another.
+    Runs event loops of its own: not to be entered from inside another. ``binaries`` as in `Postgres`.
     """
     with tempfile.TemporaryDirectory(prefix="sauti-throwaway-") as folder:
-        server = Postgres(Path(folder) / "data", throwaway=True)
+        postgres = Postgres(Path(folder) / "data", binaries=binaries, throwaway=True)
         try:
-            asyncio.run(_prepare(server, names))
-            yield tuple(server.url(name) for name in names)
+            asyncio.run(postgres.start())
+            asyncio.run(postgres.prepare_cluster())
+            yield postgres
         finally:
-            asyncio.run(server.stop())
+            asyncio.run(postgres.stop())
 
 
-async def _prepare(server: Postgres, names: tuple[str, ...]) -> None:
-    await server.start()
-    await server.prepare_cluster()
-    for name in names:
-        await server.create_database(name, "template0")
-        await server.prepare_database(name)
+def new_database(postgres: Postgres, name: str) -> str:
+    """Make a database as a hosted project's is before its first migration; gives its address for ``postgres``."""
+    asyncio.run(postgres.create_database(name, "template0"))
+    asyncio.run(postgres.prepare_database(name))
+    return postgres.url(name)
+
+
+@contextmanager
+def database(name: str = "truth") -> Iterator[str]:
+    """Start a server with one such database and give its address."""
+    with server() as postgres:
+        yield new_database(postgres, name)
