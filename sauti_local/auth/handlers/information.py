@@ -6,10 +6,13 @@ from typing import Final
 
 from aiohttp import web
 
+# fmt: off
 _EXTERNAL: Final = (
-    "apple azure bitbucket discord facebook snapchat figma fly github gitlab google keycloak kakao linkedin "
-    "linkedin_oidc notion spotify slack slack_oidc workos twitch twitter zoom"
-).split()  # noqa: SIM905
+    "apple", "azure", "bitbucket", "discord", "facebook", "snapchat", "figma", "fly", "github", "gitlab", "google",
+    "keycloak", "kakao", "linkedin", "linkedin_oidc", "notion", "spotify", "slack", "slack_oidc", "workos", "twitch",
+    "twitter", "zoom",
+)
+# fmt: on
 
 
 async def settings(_request: web.Request) -> web.Response:
