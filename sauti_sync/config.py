@@ -1,0 +1,163 @@
+r"""The worker's environment, read once into frozen settings that redact themselves.
+
+| variable | default | meaning |
+|---|---|---|
+| `SUPABASE_URL` | required | the project, `https://….supabase.co` |
+| `SUPABASE_SERVICE_ROLE_KEY` | required | service-role (secret) key |
+| `SAUTI_APP_URL` | required | the link in every message and calendar entry |
+| `SAUTI_SMTP_URL` | none: no mail jobs | `smtp://` or `smtps://[user:password@]host[:port]`; `?starttls=auto\|require\|never` on `smtp://`, by default `require` with a password and `auto` without |
+| `SAUTI_MAIL_FROM` | required for mail | sender, `Name <address>` or an address |
+| `SAUTI_TOKEN_KEYS` | none: no calendar jobs | `id:base64[,id:base64]`, 32-byte keys, the first encrypts |
+| `SAUTI_ALLOW_PRIVATE_CALDAV` | `0` | `1`: calendars may live on `http` and on private networks |
+| `SAUTI_POLL_SECONDS` | `5` | longest wait of a job when the doorbell is silent |
+| `SAUTI_CONCURRENCY` | `8` | jobs in flight at once |
+| `SAUTI_BATCH_SIZE` | `32` | most jobs of one claim |
+| `SAUTI_LEASE_SECONDS` | `30` | how long a claim holds without a sign of life; also how soon a dead worker's jobs are rescued |
+| `SAUTI_GRACE_SECONDS` | `20` | time for running jobs after SIGTERM; then they are handed back |
+| `SAUTI_JOB_SECONDS` | `120` | longest run of one attempt |
+| `SAUTI_METRICS_PORT` | none: off | port of `/healthz` and `/metrics`; `0` picks a free one |
+| `SAUTI_METRICS_HOST` | `127.0.0.1` | address that port is bound to |
+| `SAUTI_WORKER_ID` | host and process id | name in the outbox and in the log |
+| `SAUTI_GOOGLE_CLIENT_ID`, `…_CLIENT_SECRET`, `…_API_URL`, `…_OAUTH_URL` | none, Google's own | Google Calendar |
+| `SAUTI_MICROSOFT_CLIENT_ID`, `…_CLIENT_SECRET`, `…_API_URL`, `…_OAUTH_URL` | none, Microsoft's own | Microsoft Graph |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from ipaddress import ip_address
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sauti_sync.credentials import TokenKeys
+from sauti_sync.errors import ConfigurationError
+from sauti_sync.messages.sender import Sender
+from sauti_sync.messages.smtp_address import SmtpAddress
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class ProjectSettings(BaseSettings):
+    """How to reach the Supabase project: all that the `jobs` commands need."""
+
+    # hide_input_in_errors: pydantic would otherwise print the refused value, which may be a key.
+    model_config = SettingsConfigDict(
+        env_prefix="SAUTI_", frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )  # fmt: skip
+
+    supabase_url: str = Field(validation_alias="SUPABASE_URL")
+    supabase_service_role_key: SecretStr = Field(validation_alias="SUPABASE_SERVICE_ROLE_KEY")
+
+    @field_validator("supabase_url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        return _web_address(value)
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether the project is reached over the loopback interface."""
+        host = urlsplit(self.supabase_url).hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment; raises ConfigurationError naming each wrong variable, never its value."""
+        try:
+            return cls()  # type: ignore[call-arg]  # the fields come from the environment
+        except ValidationError as error:
+            problems = tuple(f"{_variable(item['loc'])}: {_sentence(item['msg'])}" for item in error.errors())
+        raise ConfigurationError(problems)
+
+
+class WorkerSettings(ProjectSettings):
+    """Everything of the table above."""
+
+    app_url: str
+    smtp_url: SecretStr | None = None
+    mail_from: str | None = None
+    token_keys: SecretStr | None = None
+    allow_private_caldav: bool = False
+
+    poll_seconds: Seconds = 5.0
+    concurrency: int = Field(default=8, ge=1, le=1000)
+    batch_size: int = Field(default=32, ge=1, le=1000)
+    lease_seconds: int = Field(default=30, ge=1, le=3600)
+    grace_seconds: float = Field(default=20.0, ge=0, le=3600)
+    job_seconds: Seconds = 120.0
+    metrics_port: int | None = Field(default=None, ge=0, le=65_535)
+    metrics_host: str = "127.0.0.1"
+    worker_id: str = Field(default_factory=lambda: _process_name(), min_length=1, max_length=100)
+
+    google_client_id: str | None = None
+    google_client_secret: SecretStr | None = None
+    google_api_url: str | None = None
+    google_oauth_url: str | None = None
+    microsoft_client_id: str | None = None
+    microsoft_client_secret: SecretStr | None = None
+    microsoft_api_url: str | None = None
+    microsoft_oauth_url: str | None = None
+
+    @field_validator("app_url", "google_api_url", "google_oauth_url", "microsoft_api_url", "microsoft_oauth_url")
+    @classmethod
+    def _are_web_addresses(cls, value: str | None) -> str | None:
+        return None if value is None else _web_address(value)
+
+    @field_validator("token_keys")
+    @classmethod
+    def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            TokenKeys.parse(value.get_secret_value())
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            SmtpAddress.parse(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, value: str | None) -> str | None:
+        if value is not None:
+            Sender.parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _mail_has_a_sender(self) -> Self:
+        if self.smtp_url is not None and self.mail_from is None:
+            raise ValueError("SAUTI_MAIL_FROM is needed together with SAUTI_SMTP_URL")
+        return self
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname()[:80]}-{os.getpid()}"
+
+
+def _web_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\s\x00-\x1f\x7f<>\"]", value):
+        raise ValueError("expected an http or https address")
+    return value.rstrip("/")
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "environment"
+    return name if not location or name.isupper() else f"SAUTI_{name.upper()}"
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")

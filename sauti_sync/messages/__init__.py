@@ -1,0 +1,1 @@
+"""Neutral texts and the channels that carry them."""

@@ -1,0 +1,134 @@
+"""Delivery over SMTP: RFC 5321 answers turned into Retryable and Permanent.
+
+A connection is kept for a short while after a message, since messages come in bursts and TLS is dear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.policy import SMTPUTF8 as SMTPUTF8_POLICY
+from email.utils import format_datetime
+from typing import Protocol
+
+import aiosmtplib
+
+from sauti_sync.errors import Permanent, Retryable
+from sauti_sync.messages.sender import Sender
+from sauti_sync.messages.smtp_address import SmtpAddress, StartTls
+
+_TIMEOUT_SECONDS = 20.0
+_IDLE_SECONDS = 10.0
+
+
+class MailTransport(Protocol):
+    """Anything that can hand a message over."""
+
+    async def send(self, message: EmailMessage, to: str) -> None:
+        """Returns once the other side has accepted the message; raises Retryable or Permanent."""
+
+    async def close(self) -> None:
+        """Give back all connections."""
+
+
+class SmtpTransport:
+    """A mail server, with a few idle connections."""
+
+    def __init__(self, address: SmtpAddress, sender: Sender, *, timeout: float = _TIMEOUT_SECONDS) -> None:
+        self._address = address
+        self._sender = sender
+        self._timeout = timeout
+        self._idle: deque[tuple[float, aiosmtplib.SMTP]] = deque(maxlen=4)
+
+    async def send(self, message: EmailMessage, to: str) -> None:
+        """Hand over one message to one reader.
+
+        Raises Permanent for 5xx answers about this message, Retryable for everything else. A connection lost
+        after DATA is Retryable: the server may have accepted, and a second copy is better than none.
+        """
+        connection = await self._connection()
+        try:
+            await self._deliver(connection, message, to)
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append((time.monotonic(), connection))
+
+    async def close(self) -> None:
+        """End idle connections politely; a server that does not answer is left alone."""
+        while self._idle:
+            _, connection = self._idle.pop()
+            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                await connection.quit(timeout=1.0)
+            connection.close()
+
+    async def _connection(self) -> aiosmtplib.SMTP:
+        while self._idle:
+            since, connection = self._idle.pop()
+            if time.monotonic() - since < _IDLE_SECONDS and connection.is_connected:
+                with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                    await connection.rset(timeout=2.0)
+                    return connection
+            connection.close()
+        return await self._connect()
+
+    async def _connect(self) -> aiosmtplib.SMTP:
+        address = self._address
+        connection = aiosmtplib.SMTP(
+            hostname=address.host,
+            port=address.port,
+            use_tls=address.implicit_tls,
+            start_tls={StartTls.AUTO: None, StartTls.REQUIRE: True, StartTls.NEVER: False}[address.start_tls],
+            username=address.username,
+            password=address.password,
+            # The name of this machine is nobody's business: it would stand in the Received header.
+            local_hostname=self._sender.domain,
+            timeout=self._timeout,
+        )
+        try:
+            await connection.connect()
+        except aiosmtplib.SMTPAuthenticationError:
+            # The operator's mistake, not the message's: it stays retryable, and replayable from the dead letters.
+            connection.close()
+            raise Retryable("smtp_auth_refused") from None
+        except aiosmtplib.SMTPNotSupported:
+            connection.close()
+            raise Retryable("smtp_insecure") from None
+        except (aiosmtplib.SMTPException, OSError, TimeoutError):
+            connection.close()
+            raise Retryable("smtp_unavailable") from None
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        return connection
+
+    async def _deliver(self, connection: aiosmtplib.SMTP, message: EmailMessage, to: str) -> None:
+        international = not (to + self._sender.address.addr_spec).isascii()
+        del message["Date"]
+        message["Date"] = format_datetime(datetime.now(UTC))
+        try:
+            await connection.sendmail(
+                self._sender.address.addr_spec,
+                [to],
+                message.as_bytes(policy=SMTPUTF8_POLICY if international else SMTP_POLICY),
+                mail_options=["SMTPUTF8"] if international else [],
+            )
+        except aiosmtplib.SMTPRecipientsRefused as refusal:
+            raise _verdict(refusal.recipients[0].code if refusal.recipients else 0, "recipient") from None
+        except aiosmtplib.SMTPSenderRefused as refusal:
+            raise _verdict(refusal.code, "sender") from None
+        except aiosmtplib.SMTPResponseException as refusal:
+            raise _verdict(refusal.code, "message") from None
+        except (aiosmtplib.SMTPNotSupported, UnicodeError):
+            raise Permanent("address_unsupported") from None
+        except (aiosmtplib.SMTPException, OSError, TimeoutError):
+            raise Retryable("smtp_unavailable") from None
+
+
+def _verdict(code: int, what: str) -> Retryable | Permanent:
+    return Permanent(f"{what}_refused") if 500 <= code < 600 else Retryable(f"{what}_deferred")

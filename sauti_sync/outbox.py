@@ -1,0 +1,163 @@
+"""The queue, as the worker sees it: the RPC functions of CONTRACT §5 over the Data API.
+
+`Queue` is the seam: another road to the same functions (a direct connection, a recorded one) is another class.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import httpx
+
+from sauti_sync.config import ProjectSettings
+from sauti_sync.errors import LeaseLost, QueueRefused, QueueUnavailable
+from sauti_sync.events import Job, Json
+
+_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+
+
+class Queue(Protocol):
+    """What the engine asks of the database. Every call raises QueueUnavailable or QueueRefused."""
+
+    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
+        """Lease up to `max_jobs` due jobs of these kinds."""
+
+    async def context(self, job: Job) -> Json:
+        """The present state behind a job; raises LeaseLost."""
+
+    async def complete(self, job: Job, result: Json) -> None:
+        """Settle as done; raises LeaseLost."""
+
+    async def fail(self, job: Job, error: str, retry_in_seconds: float | None) -> None:
+        """Settle as failed: again after the delay, or never (None); raises LeaseLost."""
+
+    async def extend(self, job: Job, lease_seconds: int) -> None:
+        """Hold the lease for that long from now; raises LeaseLost."""
+
+    async def run_due_timers(self) -> Json:
+        """Let the database do what has become due; counts by timer."""
+
+    async def statistics(self) -> Json:
+        """`pending`, `running`, `dead` (counts) and `oldest_pending_seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One line of `jobs list`."""
+
+    job_id: int
+    kind: str
+    state: str
+    attempts: int
+    max_attempts: int
+    run_at: str
+    last_error: str | None
+    created_at: str
+    finished_at: str | None
+
+
+class DataApiQueue:
+    """The queue functions through PostgREST, with the service-role key."""
+
+    def __init__(self, settings: ProjectSettings, *, connections: int = 20) -> None:
+        key = settings.supabase_service_role_key.get_secret_value()
+        self._http = httpx.AsyncClient(
+            base_url=f"{settings.supabase_url}/rest/v1/rpc/",
+            headers={"apikey": key, "Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+            timeout=_TIMEOUT,
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            # A proxy named in the environment is for the way out of this machine.
+            trust_env=not settings.is_on_this_machine,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
+        """Lease up to `max_jobs` due jobs of these kinds."""
+        rows = await self._call(
+            "claim_jobs", worker_id=worker_id, max_jobs=max_jobs, lease_seconds=lease_seconds, kinds=list(kinds)
+        )
+        try:
+            return [
+                Job(
+                    job_id=int(row["job_id"]),
+                    kind=str(row["kind"]),
+                    attempt=int(row["attempt"]),
+                    max_attempts=int(row["max_attempts"]),
+                    lease_token=str(row["lease_token"]),
+                    queued_at=datetime.fromisoformat(row["queued_at"]),
+                )
+                for row in rows or ()
+            ]
+        except (LookupError, TypeError, ValueError):
+            raise QueueRefused("malformed_answer", 200) from None
+
+    async def context(self, job: Job) -> Json:
+        """The present state behind a job; raises LeaseLost."""
+        answer = await self._call("job_context", job_id=job.job_id, lease_token=job.lease_token)
+        if not isinstance(answer, dict):
+            raise QueueRefused("malformed_answer", 200)
+        return answer
+
+    async def complete(self, job: Job, result: Json) -> None:
+        """Settle as done; raises LeaseLost."""
+        await self._call("complete_job", job_id=job.job_id, lease_token=job.lease_token, result=dict(result))
+
+    async def fail(self, job: Job, error: str, retry_in_seconds: float | None) -> None:
+        """Settle as failed: again after the delay, or never (None); raises LeaseLost."""
+        await self._call(
+            "fail_job",
+            job_id=job.job_id,
+            lease_token=job.lease_token,
+            error=error,
+            retry_in_seconds=None if retry_in_seconds is None else round(retry_in_seconds, 3),
+        )
+
+    async def extend(self, job: Job, lease_seconds: int) -> None:
+        """Hold the lease for that long from now; raises LeaseLost."""
+        await self._call("extend_lease", job_id=job.job_id, lease_token=job.lease_token, lease_seconds=lease_seconds)
+
+    async def run_due_timers(self) -> Json:
+        """Let the database do what has become due; counts by timer."""
+        answer = await self._call("run_due_timers")
+        return answer if isinstance(answer, dict) else {}
+
+    async def statistics(self) -> Json:
+        """`pending`, `running`, `dead` (counts) and `oldest_pending_seconds`."""
+        answer = await self._call("outbox_statistics")
+        return answer if isinstance(answer, dict) else {}
+
+    async def list_jobs(self, state: str | None, max_jobs: int = 100) -> list[JobRow]:
+        """The newest jobs, or those in one state."""
+        rows = await self._call("list_jobs", state=state, max_jobs=max_jobs)
+        return [JobRow(**{name: row[name] for name in JobRow.__dataclass_fields__}) for row in rows or ()]
+
+    async def retry_jobs(self, job_ids: Sequence[int] | None) -> int:
+        """Put dead jobs back (None: all of them); how many."""
+        return int(await self._call("retry_jobs", job_ids=None if job_ids is None else list(job_ids)))
+
+    async def _call(self, function: str, **arguments: Any) -> Any:
+        try:
+            response = await self._http.post(function, content=json.dumps(arguments))
+        except httpx.HTTPError:
+            raise QueueUnavailable("queue_unavailable") from None
+        if response.status_code == 204:
+            return None
+        try:
+            body = response.json() if response.content else None
+        except ValueError:
+            body = None
+        if response.is_success:
+            return body
+        if response.status_code == 429 or response.status_code >= 500:
+            raise QueueUnavailable("queue_unavailable")
+        message = body.get("message") if isinstance(body, dict) else None
+        if response.status_code == 409 and message == "invalid_transition":
+            raise LeaseLost
+        raise QueueRefused(f"queue_refused_{response.status_code}", response.status_code)

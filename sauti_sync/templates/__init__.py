@@ -1,0 +1,1 @@
+"""Texts (`<locale>.toml`, one file per language) and the two layouts that every message shares."""

@@ -1,0 +1,402 @@
+"""The engine: claims jobs, runs their handlers, settles them.
+
+    doorbell ─┐
+    poll ─────┴─> claim a batch ─> context ─> handler ─> settle
+                     └ leases are extended until the job is settled
+
+What holds at every line, so that the process may die at any of them:
+- a claim is a lease: it ends by itself, and the job is claimed again by whoever comes first;
+- the context is read under the lease, right before the effect, so an outdated job has none;
+- an effect is bound to an id of ours (Message-ID, UID), so that a second one is recognised as the same;
+- settling needs the token of the lease, so a late worker cannot settle what another one is doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sauti_sync import backoff
+from sauti_sync.errors import LeaseLost, Permanent, QueueRefused, QueueUnavailable, Retryable, SautiError
+from sauti_sync.events import Handler, Job, Json, Lease
+from sauti_sync.logs import logger, place_of
+from sauti_sync.metrics import Metrics
+from sauti_sync.outbox import Queue
+
+#: With a backlog and most slots busy, wait this long for more slots to fall free: one claim for several jobs.
+_GATHER_SECONDS = 0.005
+#: A provider may ask for patience, up to a point.
+_LONGEST_RETRY_AFTER = 6 * 3600.0
+
+
+class Outcome(StrEnum):
+    """What became of an attempt."""
+
+    DONE = "done"
+    OBSOLETE = "obsolete"  # the reason has gone: settled without an effect
+    POSTPONED = "postponed"  # the database has put it off
+    RETRIED = "retried"
+    DEAD = "dead"
+    RELEASED = "released"  # handed back by a worker that stops
+    LEASE_LOST = "lease_lost"
+    UNSETTLED = "unsettled"  # the effect may have happened, the database could not be told
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much a worker takes on; all times in seconds."""
+
+    worker_id: str
+    poll_seconds: float = 5.0
+    concurrency: int = 8
+    batch_size: int = 32
+    lease_seconds: int = 30
+    grace_seconds: float = 20.0
+    job_seconds: float = 120.0
+    retries: backoff.Backoff = backoff.JOBS
+
+
+@dataclass(frozen=True, slots=True)
+class _Complete:
+    outcome: Outcome
+    result: Json
+
+
+@dataclass(frozen=True, slots=True)
+class _Fail:
+    outcome: Outcome
+    error: str
+    retry_in_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Leave:
+    outcome: Outcome
+
+
+_Settlement = _Complete | _Fail | _Leave
+
+
+class Worker:
+    """Runs the jobs of the kinds it has handlers for. One instance, one `run`."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        handlers: Mapping[str, Handler],
+        options: Options,
+        *,
+        metrics: Metrics | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._queue = queue
+        self._handlers = dict(handlers)
+        self._options = options
+        self._metrics = metrics or Metrics()
+        self._rng = rng or backoff.jitter()
+        self._log = logger()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._backlog = False
+        self._hurry = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Task[_Settlement]] = set()
+        self._started = time.monotonic()
+        self._last_answer: float | None = None
+        self._doorbell_up = False
+
+    def ring(self) -> None:
+        """There may be new jobs. Rings that come while a claim is under way count as one."""
+        self._metrics.rings.inc()
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim no more; `run` ends once running jobs have finished or the grace period is over.
+
+        A second call ends the grace period.
+        """
+        if self._stopping:
+            self._hurry.set()
+        self._stopping = True
+        self._wake.set()
+
+    def doorbell_up(self) -> None:
+        """Told by the doorbell."""
+        self._doorbell_up = True
+        self._metrics.doorbell.set(1)
+        self._log.info("doorbell_up")
+
+    def doorbell_down(self, reason: str) -> None:
+        """Told by the doorbell."""
+        if self._doorbell_up:
+            self._log.warning("doorbell_down", reason=reason)
+        self._doorbell_up = False
+        self._metrics.doorbell.set(0)
+        self._metrics.doorbell_losses.labels(reason).inc()
+
+    def health(self) -> tuple[bool, Json]:
+        """Healthy while claims are answered; a silent doorbell alone only makes it slower."""
+        patience = max(30.0, 3 * self._options.poll_seconds)
+        since = time.monotonic() - (self._last_answer if self._last_answer is not None else self._started)
+        healthy = since <= patience and not self._stopping
+        facts = {
+            "status": "stopping" if self._stopping else "ok" if healthy else "queue_silent",
+            "doorbell": self._doorbell_up,
+            "running": len(self._running),
+            "seconds_since_answer": round(since, 1),
+        }
+        return healthy, facts
+
+    async def run(self) -> None:
+        """Work until `stop`. Leaves no task behind."""
+        timers = asyncio.create_task(self._keep_time(), name="timers")
+        try:
+            await self._pull()
+        finally:
+            self._stopping = True
+            timers.cancel()
+            with suppress(asyncio.CancelledError):
+                await timers
+            await self._drain()
+
+    # Claiming
+
+    async def _pull(self) -> None:
+        failures = 0
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                more = await self._claim()
+                failures = 0
+            except SautiError as error:
+                failures += 1
+                more = False
+                self._metrics.claims.labels("error").inc()
+                self._log.warning("claim_failed", error=error.symbol, count=failures)
+            if more:
+                continue
+            # Jitter keeps a fleet of workers from polling in step.
+            pause = self._options.poll_seconds * self._rng.uniform(0.8, 1.0)
+            if failures:
+                pause = min(pause, backoff.SETTLE.delay(failures, self._rng) + 0.1)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            if self._backlog and len(self._running) > self._options.concurrency // 2:
+                await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _claim(self) -> bool:
+        """Take what there is room for; whether to ask again at once."""
+        room = min(self._options.concurrency - len(self._running), self._options.batch_size)
+        if room <= 0:
+            self._backlog = True
+            return False
+        asked_at = time.monotonic()
+        # Never cancelled: the answer to a claim that nobody waits for would be jobs that nobody does.
+        jobs = await self._queue.claim(
+            self._options.worker_id, room, self._options.lease_seconds, tuple(self._handlers)
+        )
+        self._answered()
+        self._backlog = len(jobs) >= room
+        self._metrics.claimed("full" if self._backlog else "partial" if jobs else "empty")
+        for job in jobs:
+            self._start(job, asked_at + self._options.lease_seconds)
+        return self._backlog and len(self._running) < self._options.concurrency
+
+    def _start(self, job: Job, deadline: float) -> None:
+        lease = Lease(job, deadline, self._extend)
+        task = asyncio.create_task(self._attempt(job, lease), name=f"job-{job.job_id}")
+        self._running.add(task)
+        self._metrics.running.set(len(self._running))
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._metrics.running.set(len(self._running))
+        if self._backlog:
+            self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("attempt_crashed", type=type(error).__name__, place=place_of(error))
+
+    # One attempt
+
+    async def _attempt(self, job: Job, lease: Lease) -> None:
+        began = time.monotonic()
+        work = asyncio.create_task(self._work(job, lease))
+        keeper = asyncio.create_task(self._keep(lease))
+        self._working.add(work)
+        await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
+        settlement: _Settlement
+        if not work.done():
+            settlement = _Leave(Outcome.LEASE_LOST)
+        elif work.cancelled():
+            settlement = self._release(job)
+        else:
+            settlement = work.result()
+        self._working.discard(work)
+        await _end(work)
+        # From here the lease is no longer extended, which bounds the tries to settle.
+        await _end(keeper)
+        outcome = await self._settle(job, lease, settlement)
+        self._report(job, settlement, outcome, began)
+
+    async def _work(self, job: Job, lease: Lease) -> _Settlement:
+        """Carry the job out; every failure becomes a settlement."""
+        try:
+            async with asyncio.timeout(self._options.job_seconds):
+                context = await self._queue.context(job)
+                self._answered()
+                match context.get("state"):
+                    case "obsolete":
+                        return _Complete(Outcome.OBSOLETE, {"outcome": "obsolete"})
+                    case "postponed":
+                        return _Leave(Outcome.POSTPONED)
+                    case "due":
+                        return await self._perform(job, context, lease)
+                    case _:
+                        return self._failed(job, Retryable("context_unknown"))
+        except LeaseLost:
+            return _Leave(Outcome.LEASE_LOST)
+        except (Retryable, Permanent, QueueRefused) as error:
+            return self._failed(job, error)
+        except TimeoutError:
+            return self._failed(job, Retryable("job_timeout"))
+        except Exception as error:  # a defect of ours must cost an attempt, not the worker
+            self._log.error(
+                "handler_crashed", job_id=job.job_id, kind=job.kind, type=type(error).__name__, place=place_of(error)
+            )
+            return self._failed(job, Retryable("handler_crashed"))
+
+    async def _perform(self, job: Job, context: Json, lease: Lease) -> _Settlement:
+        lease.check()
+        return _Complete(Outcome.DONE, await self._handlers[job.kind].handle(context, lease))
+
+    def _failed(self, job: Job, error: SautiError) -> _Fail:
+        if isinstance(error, Permanent):
+            return _Fail(Outcome.DEAD, error.symbol, None)
+        delay = self._options.retries.delay(job.attempt, self._rng)
+        if isinstance(error, Retryable) and error.after is not None:
+            # At least as long as the other side asked for; the jitter comes on top, or all would be back at once.
+            delay += min(error.after, _LONGEST_RETRY_AFTER)
+        return _Fail(Outcome.DEAD if job.is_last_attempt else Outcome.RETRIED, error.symbol, delay)
+
+    def _release(self, job: Job) -> _Settlement:
+        # A stop must not use up the last attempt of a job: its lease runs out by itself instead.
+        if job.is_last_attempt:
+            return _Leave(Outcome.RELEASED)
+        return _Fail(Outcome.RELEASED, "worker_stopped", 0.0)
+
+    async def _settle(self, job: Job, lease: Lease, settlement: _Settlement) -> Outcome:
+        """Tell the database, as often as the lease allows: a settlement that is lost means a second effect."""
+        for tries in range(1, 1000):
+            try:
+                match settlement:
+                    case _Complete():
+                        await self._queue.complete(job, settlement.result)
+                    case _Fail():
+                        await self._queue.fail(job, settlement.error, settlement.retry_in_seconds)
+                    case _Leave():
+                        pass
+            except LeaseLost:
+                # After an unanswered try this may mean that the try had arrived.
+                return settlement.outcome if tries > 1 else Outcome.LEASE_LOST
+            except QueueUnavailable:
+                pause = backoff.SETTLE.delay(tries, self._rng)
+                if lease.remaining <= pause:
+                    return Outcome.UNSETTLED
+                await asyncio.sleep(pause)
+            except QueueRefused as error:
+                self._log.error("settle_refused", job_id=job.job_id, kind=job.kind, error=error.symbol)
+                return Outcome.UNSETTLED
+            else:
+                self._answered()
+                return settlement.outcome
+        return Outcome.UNSETTLED
+
+    def _report(self, job: Job, settlement: _Settlement, outcome: Outcome, began: float) -> None:
+        seconds = time.monotonic() - began
+        self._metrics.attempts.labels(job.kind, outcome.value).inc()
+        self._metrics.attempt_seconds.labels(job.kind).observe(seconds)
+        lag = max(0.0, (datetime.now(UTC) - job.queued_at).total_seconds() - seconds)
+        if job.attempt == 1:
+            self._metrics.lag_seconds.labels(job.kind).observe(lag)
+        failed = settlement if isinstance(settlement, _Fail) else None
+        self._log.info(
+            "attempt",
+            job_id=job.job_id,
+            kind=job.kind,
+            attempt=job.attempt,
+            outcome=outcome.value,
+            error=failed.error if failed else None,
+            retry_in_seconds=round(failed.retry_in_seconds, 1) if failed and failed.retry_in_seconds else None,
+            milliseconds=round(seconds * 1000, 1),
+            lag_milliseconds=round(lag * 1000, 1),
+        )
+
+    # Leases
+
+    async def _keep(self, lease: Lease) -> None:
+        """Extend the lease at a third of its time; returns when it is lost."""
+        while True:
+            await asyncio.sleep(max(0.0, min(self._options.lease_seconds / 3, lease.remaining)))
+            try:
+                lease.check()
+                await self._extend(lease)
+            except LeaseLost:
+                return
+            except SautiError:
+                # Unanswered is not lost: the next try comes soon, and the deadline ends it in any case.
+                await asyncio.sleep(max(0.0, min(self._options.lease_seconds / 10, lease.remaining)))
+
+    async def _extend(self, lease: Lease) -> None:
+        asked_at = time.monotonic()
+        await self._queue.extend(lease.job, self._options.lease_seconds)
+        self._answered()
+        lease.deadline = asked_at + self._options.lease_seconds
+
+    # Time and the end
+
+    async def _keep_time(self) -> None:
+        """Let the database run its due timers, and read the outbox's statistics, once a poll."""
+        while True:
+            try:
+                counts = await self._queue.run_due_timers()
+                if any(isinstance(count, (int, float)) and count for count in counts.values()):
+                    self._wake.set()
+                self._metrics.observe_outbox(await self._queue.statistics())
+            except SautiError as error:
+                self._log.warning("timers_failed", error=error.symbol)
+            await asyncio.sleep(self._options.poll_seconds * self._rng.uniform(0.8, 1.0))
+
+    async def _drain(self) -> None:
+        """Wait for running jobs; after the grace period (or a second `stop`) they are handed back."""
+        if not self._running:
+            return
+        self._log.info("draining", count=len(self._running))
+        hurry = asyncio.create_task(self._hurry.wait())
+        deadline = time.monotonic() + self._options.grace_seconds
+        while self._running and not hurry.done() and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait({*self._running, hurry}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        await _end(hurry)
+        # Only the work is cancelled, never the attempt around it: that one still settles or hands back.
+        for work in tuple(self._working):
+            work.cancel()
+        if self._running:
+            await asyncio.wait(set(self._running))
+
+    def _answered(self) -> None:
+        self._last_answer = time.monotonic()
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel and wait, whatever the task still has to say."""
+    task.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await task
