@@ -1,0 +1,223 @@
+-- The baseline of supabase/schemas/20_reports: until the first release, edit there and write this file again.
+set check_function_bodies = off;
+
+-- supabase/schemas/20_reports/tables.sql
+-- Reports: a survivor's story. Only the survivor ever selects this table; everybody else goes through a logged door.
+
+create table public.reports (
+  report_id uuid primary key default gen_random_uuid(),
+  case_code text not null default private.new_case_code(),
+  user_id uuid not null default auth.uid() references public.profiles (id) on delete cascade,
+  incident_type public.incident_type not null,
+  incident_description text,
+  incident_date date,
+  urgency public.urgency_level not null default 'medium',
+  required_services public.service_type[] not null,
+  gender public.gender_type not null default 'prefer_not_to_say',
+  age_category public.age_category,
+  survivor_name text,
+  contact_email text,
+  contact_phone text,
+  contact_preference public.contact_preference not null default 'in_app',
+  safe_contact_from time,
+  safe_contact_until time,
+  emergency_contact text,
+  preferred_language text,
+  preferred_professional_gender public.gender_type,
+  special_needs text[] not null default '{}',
+  consent_to_share boolean not null default false,
+  consent_location boolean not null default false,
+  latitude double precision,
+  longitude double precision,
+  status public.report_status not null default 'recorded',
+  match_status public.match_status not null default 'pending',
+  ismatched boolean not null default false,
+  created_at timestamptz not null default now(),
+  archived_at timestamptz,
+  constraint reports_case_code_unique unique (case_code),
+  constraint reports_description_length check (length(incident_description) <= 20000),
+  constraint reports_required_services_some check (
+    cardinality(required_services) between 1 and 10 and array_position(required_services, null) is null
+  ),
+  constraint reports_survivor_name_clean check (private.is_clean_text(survivor_name, 200)),
+  constraint reports_contact_email_format check (
+    length(contact_email) <= 254 and contact_email ~ '^[^@[:space:][:cntrl:]<>",;]+@[^@[:space:][:cntrl:]<>",;]+$'
+  ),
+  constraint reports_contact_phone_format check (contact_phone ~ '^\+?[0-9 ()./-]{3,32}$'),
+  constraint reports_safe_hours_whole check ((safe_contact_from is null) = (safe_contact_until is null)),
+  constraint reports_emergency_contact_length check (length(emergency_contact) <= 500),
+  constraint reports_preferred_language_clean check (private.is_clean_text(preferred_language, 35)),
+  constraint reports_special_needs_short check (private.is_short_list(special_needs, 20, 60)),
+  constraint reports_latitude_range check (latitude between -90 and 90),
+  constraint reports_longitude_range check (longitude between -180 and 180),
+  constraint reports_place_whole check ((latitude is null) = (longitude is null)),
+  constraint reports_place_needs_consent check (consent_location or latitude is null)
+);
+create index reports_user_id_idx on public.reports (user_id);
+comment on table public.reports is 'A survivor''s report. Only the survivor selects it; professionals and administrators go through open_case and break_glass, which are logged.';
+comment on column public.reports.report_id is 'Random key; the only fact of this row that others may know before acceptance, beside the masked facts.';
+comment on column public.reports.case_code is 'Short and speakable, for calendars and telephones; tells nothing.';
+comment on column public.reports.user_id is 'The survivor.';
+comment on column public.reports.incident_type is 'Masked fact.';
+comment on column public.reports.incident_description is 'The story; at most 20000 characters.';
+comment on column public.reports.incident_date is 'When it happened, not in the future.';
+comment on column public.reports.urgency is 'Sets the number of offers and the response clock.';
+comment on column public.reports.required_services is '1 to 10 kinds of help, each once.';
+comment on column public.reports.gender is 'Masked fact.';
+comment on column public.reports.age_category is 'Masked fact; null = not said.';
+comment on column public.reports.survivor_name is 'At most 200 characters.';
+comment on column public.reports.contact_email is 'Where mail may go when contact_preference is email.';
+comment on column public.reports.contact_phone is 'At most 32 characters.';
+comment on column public.reports.contact_preference is 'The one channel that may be used.';
+comment on column public.reports.safe_contact_from is 'Messages wait until this local time of day.';
+comment on column public.reports.safe_contact_until is 'And stop at this one; may be past midnight.';
+comment on column public.reports.emergency_contact is 'Free text; at most 500 characters.';
+comment on column public.reports.preferred_language is 'Code or name, compared without case.';
+comment on column public.reports.preferred_professional_gender is 'A wish that counts in the score.';
+comment on column public.reports.special_needs is 'Words such as children, disability, lgbtq; at most 20.';
+comment on column public.reports.consent_to_share is 'false = recorded only, never matched; changed by request_support and withdraw_report alone.';
+comment on column public.reports.consent_location is 'A place is refused without it.';
+comment on column public.reports.latitude is 'Degrees north; needs consent_location.';
+comment on column public.reports.longitude is 'Degrees east; needs consent_location.';
+comment on column public.reports.status is 'Set by functions only.';
+comment on column public.reports.match_status is 'Set by functions only.';
+comment on column public.reports.ismatched is 'True once an offer has been accepted.';
+comment on column public.reports.created_at is 'When it was filed.';
+comment on column public.reports.archived_at is 'When the case was closed.';
+
+-- supabase/schemas/20_reports/request_support.sql
+-- A survivor decides to share a recorded report: it is matched in this transaction.
+--
+-- Called by the survivor; a second call changes nothing. Definer: status and consent are not writable directly.
+-- Locks: the report.
+
+create or replace function private.request_support(report_id uuid)
+returns public.reports
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  v_report public.reports;
+begin
+  select r.* into v_report
+  from public.reports as r
+  where r.report_id = request_support.report_id and r.user_id = v_user_id
+  for no key update;
+  if not found then
+    perform private.raise_error('not_found');
+  elsif v_report.status = 'withdrawn' then
+    perform private.raise_error('report_withdrawn');
+  elsif v_report.status = 'archived' then
+    perform private.raise_error('case_not_open');
+  elsif v_report.status = 'recorded' then
+    update public.reports as r
+    set consent_to_share = true, status = 'pending'
+    where r.report_id = v_report.report_id;
+    perform private.match_report(v_report.report_id);
+  end if;
+  select r.* into v_report from public.reports as r where r.report_id = v_report.report_id;
+  return v_report;
+end;
+$$;
+comment on function private.request_support(uuid) is 'Definer: status and consent are not writable directly. The caller must be the survivor.';
+revoke all on function private.request_support(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.request_support(uuid) to authenticated;
+
+create or replace function public.request_support(report_id uuid)
+returns public.reports
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_user();
+  return private.request_support(report_id);
+end;
+$$;
+comment on function public.request_support(uuid) is
+  'Survivor: consents to share a recorded report; it is matched at once. → the report. Errors: not_found, report_withdrawn, case_not_open.';
+revoke all on function public.request_support(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.request_support(uuid) to anon, authenticated;
+
+-- supabase/schemas/20_reports/tg_reports__validate.sql
+-- Refuses a malformed report with a registered error, before a constraint would put the row into an error text.
+--
+-- Called by: insert and update on public.reports, for every role. Sets the status from the consent on insert.
+-- Locks: none. The constraints say the same and stay as the backstop.
+
+create or replace function private.tg_reports__validate()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_problem text;
+begin
+  if tg_op = 'UPDATE' and old.status in ('archived', 'withdrawn') and new.status = old.status then
+    if old.status = 'withdrawn' then
+      perform private.raise_error('report_withdrawn');
+    end if;
+    perform private.raise_error('case_not_open', 'An archived report is not changed any more.');
+  end if;
+
+  if (new.latitude is not null or new.longitude is not null) and new.consent_location is distinct from true then
+    perform private.raise_error(
+      'consent_required', 'A place needs consent_location.', 'Leave the place out, or set consent_location to true.'
+    );
+  end if;
+
+  v_problem := case
+    when new.incident_type is null then 'incident_type: missing'
+    when new.required_services is null then 'required_services: missing'
+    when new.urgency is null or new.gender is null or new.contact_preference is null or new.special_needs is null
+      or new.consent_to_share is null or new.consent_location is null
+      then 'urgency, gender, contact_preference, special_needs and the consents: leave out what is not known, null is no answer'
+    when length(new.incident_description) > 20000 then 'incident_description: at most 20000 characters'
+    when new.incident_date = 'infinity' or new.incident_date = '-infinity' then 'incident_date: not a day'
+    when new.incident_date > (private.clock()::date + 1) then 'incident_date: in the future'
+    when new.incident_date < date '1900-01-01' then 'incident_date: before 1900'
+    when cardinality(new.required_services) = 0 then 'required_services: at least one'
+    when cardinality(new.required_services) > 10 then 'required_services: at most 10'
+    when array_position(new.required_services, null) is not null then 'required_services: an element is null'
+    when not private.is_clean_text(new.survivor_name, 200) then 'survivor_name: one line of at most 200 characters'
+    when new.contact_email !~ '^[^@[:space:][:cntrl:]<>",;]+@[^@[:space:][:cntrl:]<>",;]+$'
+      or length(new.contact_email) > 254 then 'contact_email: not an address'
+    when new.contact_phone !~ '^\+?[0-9 ()./-]{3,32}$' then 'contact_phone: digits, spaces and ( ) . / - only'
+    when (new.safe_contact_from is null) <> (new.safe_contact_until is null) then 'safe_contact_from and safe_contact_until: both or none'
+    when length(new.emergency_contact) > 500 then 'emergency_contact: at most 500 characters'
+    when not private.is_clean_text(new.preferred_language, 35) then 'preferred_language: at most 35 characters'
+    when not private.is_short_list(new.special_needs, 20, 60) then 'special_needs: at most 20 words of at most 60 characters'
+    when (new.latitude is null) <> (new.longitude is null) then 'latitude and longitude: both or none'
+    when not new.latitude between -90 and 90 then 'latitude: between -90 and 90'
+    when not new.longitude between -180 and 180 then 'longitude: between -180 and 180'
+  end;
+  if v_problem is not null then
+    perform private.raise_error('invalid_input', v_problem);
+  end if;
+
+  if tg_op = 'INSERT' then
+    new.required_services := array(
+      select s.service from unnest(new.required_services) with ordinality as s (service, place)
+      group by s.service order by min(s.place)
+    );
+    new.status := case when new.consent_to_share then 'pending' else 'recorded' end;
+    new.match_status := 'pending';
+    new.ismatched := false;
+    new.archived_at := null;
+    new.created_at := private.clock();
+  end if;
+  return new;
+end;
+$$;
+comment on function private.tg_reports__validate() is 'Raises consent_required or invalid_input (naming the field), and sets the first status from the consent.';
+revoke all on function private.tg_reports__validate() from public, anon, authenticated, service_role;
+
+create trigger _100_validate
+before insert or update on public.reports
+for each row execute function private.tg_reports__validate();

@@ -1,0 +1,381 @@
+-- The baseline of policies: until the first release, edit there and write this file again.
+set check_function_bodies = off;
+
+-- policies/access_log_entries.sql
+-- The survivor reads who opened the reports, through the view public.access_log; nobody writes but the doors.
+
+alter table private.access_log_entries enable row level security;
+revoke all on table private.access_log_entries from public, anon, authenticated, service_role;
+revoke all on table public.access_log from public, anon, authenticated, service_role;
+grant select on table private.access_log_entries to authenticated;
+grant select on table public.access_log to authenticated;
+
+create policy select_own on private.access_log_entries
+for select to authenticated
+using (survivor_id = (select auth.uid()));
+comment on policy select_own on private.access_log_entries is 'The survivor whose report was opened.';
+
+-- policies/appointments.sql
+-- The two parties read; functions write.
+
+alter table public.appointments enable row level security;
+revoke all on table public.appointments from public, anon, authenticated, service_role;
+grant select on table public.appointments to authenticated, service_role;
+
+create policy select_parties on public.appointments
+for select to authenticated
+using (professional_id = (select auth.uid()) or survivor_id = (select auth.uid()));
+comment on policy select_parties on public.appointments is 'Professional and survivor of the appointment.';
+
+-- policies/availability_exceptions.sql
+-- Absences are their owners business; others see free slots.
+
+alter table public.availability_exceptions enable row level security;
+revoke all on table public.availability_exceptions from public, anon, authenticated, service_role;
+grant select, delete, insert (id, professional_id, during, kind, reason), update (id, professional_id, during, kind, reason) on table public.availability_exceptions to authenticated;
+grant select, insert, update, delete on table public.availability_exceptions to service_role;
+
+create policy select_own on public.availability_exceptions
+for select to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy select_own on public.availability_exceptions is 'Absences are their owners business; others see free slots.';
+
+create policy insert_own on public.availability_exceptions
+for insert to authenticated
+with check (professional_id = (select auth.uid()));
+comment on policy insert_own on public.availability_exceptions is 'For oneself only.';
+
+create policy update_own on public.availability_exceptions
+for update to authenticated
+using (professional_id = (select auth.uid()))
+with check (professional_id = (select auth.uid()));
+comment on policy update_own on public.availability_exceptions is 'For oneself only.';
+
+create policy delete_own on public.availability_exceptions
+for delete to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy delete_own on public.availability_exceptions is 'For oneself only.';
+
+-- policies/availability_rules.sql
+-- Weekly hours are their owners business; others see free slots.
+
+alter table public.availability_rules enable row level security;
+revoke all on table public.availability_rules from public, anon, authenticated, service_role;
+grant select, delete, insert (id, professional_id, weekday, start_time, end_time), update (id, professional_id, weekday, start_time, end_time) on table public.availability_rules to authenticated;
+grant select, insert, update, delete on table public.availability_rules to service_role;
+
+create policy select_own on public.availability_rules
+for select to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy select_own on public.availability_rules is 'Weekly hours are their owners business; others see free slots.';
+
+create policy insert_own on public.availability_rules
+for insert to authenticated
+with check (professional_id = (select auth.uid()));
+comment on policy insert_own on public.availability_rules is 'For oneself only.';
+
+create policy update_own on public.availability_rules
+for update to authenticated
+using (professional_id = (select auth.uid()))
+with check (professional_id = (select auth.uid()));
+comment on policy update_own on public.availability_rules is 'For oneself only.';
+
+create policy delete_own on public.availability_rules
+for delete to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy delete_own on public.availability_rules is 'For oneself only.';
+
+-- policies/blocked_professionals.sql
+-- A survivor's own list; the blocked person never learns of it.
+
+alter table public.blocked_professionals enable row level security;
+revoke all on table public.blocked_professionals from public, anon, authenticated, service_role;
+grant select, delete, insert (survivor_id, professional_id) on table public.blocked_professionals to authenticated;
+grant select, insert, update, delete on table public.blocked_professionals to service_role;
+
+create policy select_own on public.blocked_professionals
+for select to authenticated
+using (survivor_id = (select auth.uid()));
+comment on policy select_own on public.blocked_professionals is 'Only who blocks sees it.';
+
+create policy insert_own on public.blocked_professionals
+for insert to authenticated
+with check (survivor_id = (select auth.uid()));
+comment on policy insert_own on public.blocked_professionals is 'For oneself only.';
+
+create policy delete_own on public.blocked_professionals
+for delete to authenticated
+using (survivor_id = (select auth.uid()));
+comment on policy delete_own on public.blocked_professionals is 'For oneself only.';
+
+-- policies/calendar_busy.sql
+-- The professional only; times of their private life.
+
+alter table public.calendar_busy enable row level security;
+revoke all on table public.calendar_busy from public, anon, authenticated, service_role;
+grant select on table public.calendar_busy to authenticated;
+grant select, insert, update, delete on table public.calendar_busy to service_role;
+
+create policy select_own on public.calendar_busy
+for select to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy select_own on public.calendar_busy is 'For their owner only; others see free slots.';
+
+-- policies/calendar_connections.sql
+-- Own rows; the credentials are elsewhere, out of every client role's reach.
+
+alter table public.calendar_connections enable row level security;
+revoke all on table public.calendar_connections from public, anon, authenticated, service_role;
+grant select, update (detail_level) on table public.calendar_connections to authenticated;
+grant select, insert, update, delete on table public.calendar_connections to service_role;
+
+create policy select_own on public.calendar_connections
+for select to authenticated
+using (user_id = (select auth.uid()));
+comment on policy select_own on public.calendar_connections is 'For their owner only.';
+
+create policy update_own on public.calendar_connections
+for update to authenticated
+using (user_id = (select auth.uid()))
+with check (user_id = (select auth.uid()));
+comment on policy update_own on public.calendar_connections is 'Only how much the events say.';
+
+-- policies/calendar_events.sql
+-- The owner of the calendar reads what stands in it.
+
+alter table public.calendar_events enable row level security;
+revoke all on table public.calendar_events from public, anon, authenticated, service_role;
+grant select on table public.calendar_events to authenticated, service_role;
+
+create policy select_own on public.calendar_events
+for select to authenticated
+using (connection_id = any (array(select c.id from public.calendar_connections as c where c.user_id = (select auth.uid()))));
+comment on policy select_own on public.calendar_events is 'Events of the caller''s own calendars.';
+
+-- policies/escalations.sql
+-- Administrators read open escalations through the view public.escalations.
+
+alter table private.escalations enable row level security;
+revoke all on table private.escalations from public, anon, authenticated, service_role;
+revoke all on table public.escalations from public, anon, authenticated, service_role;
+grant select on table private.escalations to authenticated;
+grant select on table public.escalations to authenticated;
+
+create policy select_admins on private.escalations
+for select to authenticated
+using ((select private.is_admin()));
+comment on policy select_admins on private.escalations is 'Administrators coordinate; masked facts only.';
+
+-- policies/google_calendar_events.sql
+-- The owner of the calendar; the table's policy does the rest.
+
+revoke all on table public.google_calendar_events from public, anon, authenticated, service_role;
+grant select on table public.google_calendar_events to authenticated, service_role;
+
+-- policies/match_breakdowns.sql
+-- Why an offer was made: administrators only, because proximity tells a distance.
+
+alter table public.match_breakdowns enable row level security;
+revoke all on table public.match_breakdowns from public, anon, authenticated, service_role;
+grant select on table public.match_breakdowns to authenticated, service_role;
+
+create policy select_admins on public.match_breakdowns
+for select to authenticated
+using ((select private.is_admin()));
+comment on policy select_admins on public.match_breakdowns is 'Administrators check the fairness of matching; nobody else may learn a distance.';
+
+-- policies/matched_services.sql
+-- A professional sees own offers, a survivor the accepted and completed ones. Nobody writes: functions do.
+
+alter table public.matched_services enable row level security;
+revoke all on table public.matched_services from public, anon, authenticated, service_role;
+grant select on table public.matched_services to authenticated;
+grant select on table public.matched_services to service_role;
+
+create policy select_parties on public.matched_services
+for select to authenticated
+using (
+  professional_id = (select auth.uid())
+  or (
+    match_status_type in ('accepted', 'completed')
+    and report_id = any (array(select r.report_id from public.reports as r where r.user_id = (select auth.uid())))
+  )
+);
+comment on policy select_parties on public.matched_services is 'The row holds nothing but masked facts, so the whole row is safe to show to whom it was offered.';
+
+-- policies/notifications.sql
+-- Own rows; reading is all that a person can change.
+
+alter table public.notifications enable row level security;
+revoke all on table public.notifications from public, anon, authenticated, service_role;
+grant select, update (read_at) on table public.notifications to authenticated;
+grant select on table public.notifications to service_role;
+
+create policy select_own on public.notifications
+for select to authenticated
+using (user_id = (select auth.uid()));
+comment on policy select_own on public.notifications is 'For their reader only.';
+
+create policy update_own on public.notifications
+for update to authenticated
+using (user_id = (select auth.uid()))
+with check (user_id = (select auth.uid()));
+comment on policy update_own on public.notifications is 'Marking as read; the column grant allows nothing else.';
+
+-- policies/professionals.sql
+-- Publishable facts: own row, those who take public bookings, and for a survivor those who accepted a case of theirs.
+
+alter table public.professionals enable row level security;
+revoke all on table public.professionals from public, anon, authenticated, service_role;
+grant select on table public.professionals to anon, authenticated;
+grant update (
+  professional_title, bio, avatar_url, gender, languages, is_public_booking, booking_slug, time_zone, out_of_office_until
+) on table public.professionals to authenticated;
+grant select, insert, update, delete on table public.professionals to service_role;
+
+create policy select_bookable on public.professionals
+for select to anon
+using (verification_status = 'verified' and is_public_booking);
+comment on policy select_bookable on public.professionals is 'Visitors see verified professionals who chose to take public bookings.';
+
+create policy select_known on public.professionals
+for select to authenticated
+using (
+  id = (select auth.uid())
+  or (verification_status = 'verified' and is_public_booking)
+  or id = any (array(
+    select m.professional_id
+    from public.matched_services as m
+    where m.match_status_type in ('accepted', 'completed')
+      and m.report_id = any (array(select r.report_id from public.reports as r where r.user_id = (select auth.uid())))
+  ))
+);
+comment on policy select_known on public.professionals is 'The own row, public booking, or a professional who accepted one of my reports.';
+
+create policy update_own on public.professionals
+for update to authenticated
+using (id = (select auth.uid()))
+with check (id = (select auth.uid()));
+comment on policy update_own on public.professionals is 'The own card; the column grants keep verification_status out.';
+
+-- policies/profiles.sql
+-- Own row only; what decides a person's power is not writable.
+
+alter table public.profiles enable row level security;
+revoke all on table public.profiles from public, anon, authenticated, service_role;
+grant select, update (display_name, phone, locale, time_zone) on table public.profiles to authenticated;
+grant select, insert, update, delete on table public.profiles to service_role;
+
+create policy select_own on public.profiles
+for select to authenticated
+using (id = (select auth.uid()));
+comment on policy select_own on public.profiles is 'A profile holds a phone number: its owner only.';
+
+create policy update_own on public.profiles
+for update to authenticated
+using (id = (select auth.uid()))
+with check (id = (select auth.uid()));
+comment on policy update_own on public.profiles is 'Name, phone, language and time zone; the column grants keep user_type out.';
+
+-- policies/realtime_messages.sql
+-- Who may join a private topic: a user their own, the worker the doorbell. Nobody sends.
+
+create policy select_own_topic on realtime.messages
+for select to authenticated
+using (extension = 'broadcast' and (select realtime.topic()) = 'user:' || (select auth.uid()));
+comment on policy select_own_topic on realtime.messages is 'Live events carry ids and states only, and reach the one user whose topic it is.';
+
+create policy select_doorbell on realtime.messages
+for select to service_role
+using ((select realtime.topic()) = 'sauti_sync');
+comment on policy select_doorbell on realtime.messages is 'The worker hears that there are jobs.';
+
+-- policies/report_progress.sql
+-- The survivor's own view; the tables' policies do the rest.
+
+revoke all on table public.report_progress from public, anon, authenticated, service_role;
+grant select on table public.report_progress to authenticated;
+
+-- policies/reports.sql
+-- Only the survivor. No policy of any other kind may ever stand here: not even the planner's row estimate may depend on it.
+
+alter table public.reports enable row level security;
+revoke all on table public.reports from public, anon, authenticated, service_role;
+grant select on table public.reports to authenticated;
+grant insert (
+  report_id, user_id, incident_type, incident_description, incident_date, urgency, required_services, gender, age_category,
+  survivor_name, contact_email, contact_phone, contact_preference, safe_contact_from, safe_contact_until,
+  emergency_contact, preferred_language, preferred_professional_gender, special_needs, consent_to_share,
+  consent_location, latitude, longitude
+) on table public.reports to authenticated;
+grant update (
+  incident_description, incident_date, survivor_name, contact_email, contact_phone, contact_preference, safe_contact_from,
+  safe_contact_until, emergency_contact, preferred_language, preferred_professional_gender, special_needs
+) on table public.reports to authenticated;
+grant insert on table public.reports to service_role;
+
+create policy select_own on public.reports
+for select to authenticated
+using (user_id = (select auth.uid()));
+comment on policy select_own on public.reports is 'One door to a story: its owner here, everybody else through open_case and break_glass, which are logged.';
+
+create policy insert_own on public.reports
+for insert to authenticated
+with check (user_id = (select auth.uid()));
+comment on policy insert_own on public.reports is 'A survivor files for themselves; the column grants keep status, match_status and case_code out.';
+
+create policy update_own on public.reports
+for update to authenticated
+using (user_id = (select auth.uid()))
+with check (user_id = (select auth.uid()));
+comment on policy update_own on public.reports is 'Story and contact may be corrected; consent has its functions.';
+
+-- policies/supabase_realtime.sql
+-- What `postgres_changes` carries, under the policies of each table.
+
+alter publication supabase_realtime add table public.matched_services, public.appointments, public.notifications;
+
+-- policies/support_services.sql
+-- Owners manage their services; a survivor sees the service that took the case. Verification is for administrators.
+
+alter table public.support_services enable row level security;
+revoke all on table public.support_services from public, anon, authenticated, service_role;
+grant select, delete on table public.support_services to authenticated;
+grant insert (
+  id, professional_id, name, service_type, incident_types, description, latitude, longitude, coverage_radius_km, is_remote,
+  languages, specialisations, max_active_cases, crisis_24_7, is_active
+) on table public.support_services to authenticated;
+grant update (
+  name, incident_types, description, latitude, longitude, coverage_radius_km, is_remote, languages, specialisations,
+  max_active_cases, crisis_24_7, is_active
+) on table public.support_services to authenticated;
+grant select, insert, update, delete on table public.support_services to service_role;
+
+create policy select_known on public.support_services
+for select to authenticated
+using (
+  professional_id = (select auth.uid())
+  or id = any (array(
+    select m.service_id
+    from public.matched_services as m
+    where m.match_status_type in ('accepted', 'completed')
+      and m.report_id = any (array(select r.report_id from public.reports as r where r.user_id = (select auth.uid())))
+  ))
+);
+comment on policy select_known on public.support_services is 'Own services, or the one that accepted a report of mine.';
+
+create policy insert_own on public.support_services
+for insert to authenticated
+with check (professional_id = (select auth.uid()));
+comment on policy insert_own on public.support_services is 'A professional adds services for themselves; they start unverified.';
+
+create policy update_own on public.support_services
+for update to authenticated
+using (professional_id = (select auth.uid()))
+with check (professional_id = (select auth.uid()));
+comment on policy update_own on public.support_services is 'The column grants keep service_type and verification_status out: verification was for this kind of help.';
+
+create policy delete_own on public.support_services
+for delete to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy delete_own on public.support_services is 'A service that was never offered a case may go; offers go with it.';

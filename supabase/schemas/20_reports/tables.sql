@@ -1,0 +1,82 @@
+-- Reports: a survivor's story. Only the survivor ever selects this table; everybody else goes through a logged door.
+
+create table public.reports (
+  report_id uuid primary key default gen_random_uuid(),
+  case_code text not null default private.new_case_code(),
+  user_id uuid not null default auth.uid() references public.profiles (id) on delete cascade,
+  incident_type public.incident_type not null,
+  incident_description text,
+  incident_date date,
+  urgency public.urgency_level not null default 'medium',
+  required_services public.service_type[] not null,
+  gender public.gender_type not null default 'prefer_not_to_say',
+  age_category public.age_category,
+  survivor_name text,
+  contact_email text,
+  contact_phone text,
+  contact_preference public.contact_preference not null default 'in_app',
+  safe_contact_from time,
+  safe_contact_until time,
+  emergency_contact text,
+  preferred_language text,
+  preferred_professional_gender public.gender_type,
+  special_needs text[] not null default '{}',
+  consent_to_share boolean not null default false,
+  consent_location boolean not null default false,
+  latitude double precision,
+  longitude double precision,
+  status public.report_status not null default 'recorded',
+  match_status public.match_status not null default 'pending',
+  ismatched boolean not null default false,
+  created_at timestamptz not null default now(),
+  archived_at timestamptz,
+  constraint reports_case_code_unique unique (case_code),
+  constraint reports_description_length check (length(incident_description) <= 20000),
+  constraint reports_required_services_some check (
+    cardinality(required_services) between 1 and 10 and array_position(required_services, null) is null
+  ),
+  constraint reports_survivor_name_clean check (private.is_clean_text(survivor_name, 200)),
+  constraint reports_contact_email_format check (
+    length(contact_email) <= 254 and contact_email ~ '^[^@[:space:][:cntrl:]<>",;]+@[^@[:space:][:cntrl:]<>",;]+$'
+  ),
+  constraint reports_contact_phone_format check (contact_phone ~ '^\+?[0-9 ()./-]{3,32}$'),
+  constraint reports_safe_hours_whole check ((safe_contact_from is null) = (safe_contact_until is null)),
+  constraint reports_emergency_contact_length check (length(emergency_contact) <= 500),
+  constraint reports_preferred_language_clean check (private.is_clean_text(preferred_language, 35)),
+  constraint reports_special_needs_short check (private.is_short_list(special_needs, 20, 60)),
+  constraint reports_latitude_range check (latitude between -90 and 90),
+  constraint reports_longitude_range check (longitude between -180 and 180),
+  constraint reports_place_whole check ((latitude is null) = (longitude is null)),
+  constraint reports_place_needs_consent check (consent_location or latitude is null)
+);
+create index reports_user_id_idx on public.reports (user_id);
+comment on table public.reports is 'A survivor''s report. Only the survivor selects it; professionals and administrators go through open_case and break_glass, which are logged.';
+comment on column public.reports.report_id is 'Random key; the only fact of this row that others may know before acceptance, beside the masked facts.';
+comment on column public.reports.case_code is 'Short and speakable, for calendars and telephones; tells nothing.';
+comment on column public.reports.user_id is 'The survivor.';
+comment on column public.reports.incident_type is 'Masked fact.';
+comment on column public.reports.incident_description is 'The story; at most 20000 characters.';
+comment on column public.reports.incident_date is 'When it happened, not in the future.';
+comment on column public.reports.urgency is 'Sets the number of offers and the response clock.';
+comment on column public.reports.required_services is '1 to 10 kinds of help, each once.';
+comment on column public.reports.gender is 'Masked fact.';
+comment on column public.reports.age_category is 'Masked fact; null = not said.';
+comment on column public.reports.survivor_name is 'At most 200 characters.';
+comment on column public.reports.contact_email is 'Where mail may go when contact_preference is email.';
+comment on column public.reports.contact_phone is 'At most 32 characters.';
+comment on column public.reports.contact_preference is 'The one channel that may be used.';
+comment on column public.reports.safe_contact_from is 'Messages wait until this local time of day.';
+comment on column public.reports.safe_contact_until is 'And stop at this one; may be past midnight.';
+comment on column public.reports.emergency_contact is 'Free text; at most 500 characters.';
+comment on column public.reports.preferred_language is 'Code or name, compared without case.';
+comment on column public.reports.preferred_professional_gender is 'A wish that counts in the score.';
+comment on column public.reports.special_needs is 'Words such as children, disability, lgbtq; at most 20.';
+comment on column public.reports.consent_to_share is 'false = recorded only, never matched; changed by request_support and withdraw_report alone.';
+comment on column public.reports.consent_location is 'A place is refused without it.';
+comment on column public.reports.latitude is 'Degrees north; needs consent_location.';
+comment on column public.reports.longitude is 'Degrees east; needs consent_location.';
+comment on column public.reports.status is 'Set by functions only.';
+comment on column public.reports.match_status is 'Set by functions only.';
+comment on column public.reports.ismatched is 'True once an offer has been accepted.';
+comment on column public.reports.created_at is 'When it was filed.';
+comment on column public.reports.archived_at is 'When the case was closed.';

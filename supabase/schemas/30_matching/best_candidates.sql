@@ -1,0 +1,205 @@
+-- The best candidates of one required service of a report, scored, best first.
+--
+-- Called by make_offers, under the report's lock. Reads only; runs with the rights of its definer callers. Bounded work:
+-- from each lane at most `candidate_pool` candidates are scored, the nearest ones, the remote ones and the ones that
+-- have waited longest, found by index; only the best of these are asked for their free time. See docs/adr/0005.
+-- One plan is kept for all calls: planning costs more than running.
+
+create or replace function private.best_candidates(
+  report public.reports, service_type public.service_type, stage integer, wanted integer, children_only boolean
+)
+returns table (service_id uuid, professional_id uuid, score numeric, parts jsonb)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_settings private.matching_settings;
+  v_now timestamptz := private.clock();
+  v_place extensions.cube := private.sphere_point(report.latitude, report.longitude);
+  v_lanes text[];
+  v_excluded uuid[];
+  v_factor double precision;
+  v_half_wait double precision;
+begin
+  select s.* into strict v_settings from private.matching_settings as s;
+  v_factor := case stage when 0 then 1 else v_settings.widen_factor end;
+  v_half_wait := extract(epoch from case report.urgency
+    when 'high' then v_settings.availability_half_high
+    when 'medium' then v_settings.availability_half_medium
+    else v_settings.availability_half_low
+  end);
+  v_lanes := array[
+    service_type || '/' || report.incident_type || case when children_only then '/children' else '' end,
+    service_type || '/any' || case when children_only then '/children' else '' end
+  ];
+  -- Nobody is offered a case twice for the same kind of help, their own report, or a survivor blocked in either direction.
+  v_excluded := array(
+    select report.user_id
+    union
+    select b.professional_id from public.blocked_professionals as b where b.survivor_id = report.user_id
+    union
+    select b.survivor_id from public.blocked_professionals as b where b.professional_id = report.user_id
+    union
+    select m.professional_id
+    from public.matched_services as m
+    where m.report_id = report.report_id and m.service_type = best_candidates.service_type
+  );
+
+  return query
+  with lane as (
+    select unnest(v_lanes) as name
+  ),
+  pool as (
+    -- In reach of the place, nearest first.
+    (
+      select near.*
+      from lane
+      cross join lateral (
+        select l.*
+        from private.matching_lanes as l
+        where v_place is not null and stage < 2
+          and l.lane = lane.name
+          and l.reach operator(extensions.@>) v_place
+          and private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_factor
+          and l.professional_id <> all (v_excluded)
+          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+        order by l.place operator(extensions.<->) v_place
+        limit v_settings.candidate_pool
+      ) as near
+    )
+    union all
+    -- The radius has been dropped: nearest first, however far.
+    (
+      select far.*
+      from lane
+      cross join lateral (
+        select l.*
+        from private.matching_lanes as l
+        where v_place is not null and stage >= 2
+          and l.lane = lane.name
+          and l.place is not null
+          and l.professional_id <> all (v_excluded)
+          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+        order by l.place operator(extensions.<->) v_place
+        limit v_settings.candidate_pool
+      ) as far
+    )
+    union all
+    -- Remote services reach every place; longest wait first.
+    (
+      select remote.*
+      from lane
+      cross join lateral (
+        select l.*
+        from private.matching_lanes as l
+        where v_place is not null
+          and l.lane = lane.name
+          and l.is_remote
+          and l.professional_id <> all (v_excluded)
+          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+        order by l.waiting_since
+        limit v_settings.candidate_pool
+      ) as remote
+    )
+    union all
+    -- No place given: everybody, longest wait first.
+    (
+      select anywhere.*
+      from lane
+      cross join lateral (
+        select l.*
+        from private.matching_lanes as l
+        where v_place is null
+          and l.lane = lane.name
+          and l.professional_id <> all (v_excluded)
+          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+        order by l.waiting_since
+        limit v_settings.candidate_pool
+      ) as anywhere
+    )
+  ),
+  rated as (
+    select c.service_id, c.professional_id, c.waiting_since,
+      s.crisis_24_7 and report.urgency = 'high' as at_any_hour,
+      v_settings.weight_speciality * case when split_part(c.lane, '/', 2) = 'any' then v_settings.generalist_speciality else 1 end
+        as speciality,
+      v_settings.weight_proximity * case
+        when v_place is null then 1
+        else greatest(
+          case when c.is_remote then v_settings.remote_proximity else 0 end,
+          coalesce(
+            power(0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km::double precision)::numeric, 0
+          )
+        )
+      end as proximity,
+      v_settings.weight_language * (
+        report.preferred_language is null
+        or lower(report.preferred_language) = any (lower(p.languages::text)::text[])
+        or lower(report.preferred_language) = any (lower(s.languages::text)::text[])
+      )::integer as language,
+      v_settings.weight_gender * (
+        coalesce(report.preferred_professional_gender, 'prefer_not_to_say') = 'prefer_not_to_say'
+        or report.preferred_professional_gender = p.gender
+      )::integer as gender,
+      v_settings.weight_needs * case
+        when report.special_needs = '{}' then 1
+        else (select count(*) from unnest(report.special_needs) as need where lower(need) = any (s.specialisations))::numeric
+          / cardinality(report.special_needs)
+      end as needs,
+      v_settings.weight_load * (1 - c.open_cases::numeric / s.max_active_cases) as load,
+      v_settings.weight_boost * least(1, coalesce((
+        select sum(
+          v_settings.boost_per_case * greatest(
+            0, 1 - extract(epoch from v_now - b.granted_at) / extract(epoch from v_settings.boost_decay)
+          )
+        )
+        from private.completion_boosts as b
+        where b.professional_id = c.professional_id
+      ), 0)) as boost
+    from pool as c
+    join public.support_services as s on s.id = c.service_id
+    join public.professionals as p on p.id = c.professional_id
+  ),
+  -- One offer for each professional: the better of two services of theirs.
+  one_each as (
+    select distinct on (r.professional_id) r.*,
+      r.speciality + r.proximity + r.language + r.gender + r.needs + r.load + r.boost as subtotal
+    from rated as r
+    order by r.professional_id,
+      r.speciality + r.proximity + r.language + r.gender + r.needs + r.load + r.boost desc, r.service_id
+  ),
+  shortlist as (
+    select o.*
+    from one_each as o
+    order by o.subtotal desc, o.waiting_since, o.service_id
+    limit greatest(wanted * 3, 12)
+  ),
+  timed as (
+    select c.*,
+      v_settings.weight_availability * case
+        when free.starts_at is null then 0
+        else power(0.5, greatest(0, extract(epoch from free.starts_at - v_now)) / v_half_wait)::numeric
+      end as availability
+    from shortlist as c
+    left join private.soonest_free(
+      array(select s.professional_id from shortlist as s), array(select s.professional_id from shortlist as s where s.at_any_hour), v_now
+    ) as free on free.professional_id = c.professional_id
+  )
+  select t.service_id, t.professional_id, round(t.subtotal + t.availability, 3),
+    jsonb_build_object(
+      'speciality', round(t.speciality, 3), 'proximity', round(t.proximity, 3), 'availability', round(t.availability, 3),
+      'language', t.language, 'gender', t.gender, 'needs', round(t.needs, 3), 'load', round(t.load, 3),
+      'boost', round(t.boost, 3), 'stage', stage
+    )
+  from timed as t
+  order by round(t.subtotal + t.availability, 3) desc, t.waiting_since, t.service_id
+  limit wanted;
+end;
+$$;
+comment on function private.best_candidates(public.reports, public.service_type, integer, integer, boolean) is
+  'Scored candidates for one required service. stage 0 = within the radius, 1 = radius widened, 2 = radius dropped; score 0 to 100 with its parts.';
+revoke all on function private.best_candidates(public.reports, public.service_type, integer, integer, boolean)
+  from public, anon, authenticated, service_role;

@@ -1,0 +1,85 @@
+-- When each of some professionals is next free for an hour, within the next seven days.
+--
+-- Called by best_candidates for its shortlist, all in one query. Working hours (Monday to Friday 9 to 17 in their own
+-- zone when there are no rules) and open exceptions, less blocked exceptions, live appointments and busy calendars.
+-- Professionals of a crisis service work at any hour. Reads only. Locks: none.
+
+create or replace function private.soonest_free(professional_ids uuid[], at_any_hour uuid[], from_time timestamptz)
+returns table (professional_id uuid, starts_at timestamptz)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with asked as (
+    select p.id, p.time_zone, p.id = any (at_any_hour) as at_any_hour,
+      exists (select 1 from public.availability_rules as r where r.professional_id = p.id) as has_rules
+    from public.professionals as p
+    where p.id = any (professional_ids)
+  ),
+  span as (
+    select tstzrange(from_time, from_time + interval '7 days') as week
+  ),
+  working as (
+    select a.id, tstzrange(
+      (day.local_date + hours.start_time) at time zone a.time_zone, (day.local_date + hours.end_time) at time zone a.time_zone
+    ) as during
+    from asked as a
+    cross join lateral (
+      select (from_time at time zone a.time_zone)::date + n as local_date from generate_series(0, 7) as n
+    ) as day
+    cross join lateral (
+      select r.start_time, r.end_time
+      from public.availability_rules as r
+      where r.professional_id = a.id and r.weekday = extract(isodow from day.local_date)
+      union all
+      select time '09:00', time '17:00'
+      where not a.has_rules and extract(isodow from day.local_date) <= 5
+    ) as hours
+    where not a.at_any_hour
+      and (day.local_date + hours.start_time) at time zone a.time_zone < (day.local_date + hours.end_time) at time zone a.time_zone
+    union all
+    select a.id, span.week from asked as a cross join span where a.at_any_hour
+    union all
+    select e.professional_id, e.during
+    from public.availability_exceptions as e
+    cross join span
+    where e.professional_id = any (professional_ids) and e.kind = 'open' and e.during && span.week
+  ),
+  taken as (
+    select t.professional_id, range_agg(t.during) as during
+    from (
+      select e.professional_id, e.during
+      from public.availability_exceptions as e
+      cross join span
+      where e.professional_id = any (professional_ids) and e.kind = 'blocked' and e.during && span.week
+      union all
+      select a.professional_id, private.appointment_during(a.appointment_date, a.duration_minutes)
+      from public.appointments as a
+      cross join span
+      where a.professional_id = any (professional_ids)
+        and a.status in ('requested', 'confirmed')
+        and private.appointment_during(a.appointment_date, a.duration_minutes) && span.week
+      union all
+      select b.professional_id, b.during
+      from public.calendar_busy as b
+      cross join span
+      where b.professional_id = any (professional_ids) and b.during && span.week
+    ) as t
+    group by t.professional_id
+  ),
+  free as (
+    select w.id, range_agg(w.during) * tstzmultirange(span.week) - coalesce(t.during, '{}'::tstzmultirange) as during
+    from working as w
+    cross join span
+    left join taken as t on t.professional_id = w.id
+    group by w.id, span.week, t.during
+  )
+  select f.id, min(lower(gap.during))
+  from free as f
+  cross join lateral unnest(f.during) as gap (during)
+  where upper(gap.during) - lower(gap.during) >= interval '1 hour'
+  group by f.id;
+$$;
+comment on function private.soonest_free(uuid[], uuid[], timestamptz) is 'Start of each professional''s first free hour in the seven days from from_time; no row when there is none.';
+revoke all on function private.soonest_free(uuid[], uuid[], timestamptz) from public, anon, authenticated, service_role;

@@ -1,0 +1,16 @@
+-- The chord of the unit sphere that spans a distance over ground: the inverse of sphere_km.
+--
+-- Called by refresh_matching_lanes. Beyond half the globe everything is in reach. Locks: none.
+
+create or replace function private.sphere_chord(kilometres double precision)
+returns double precision
+language sql
+immutable
+strict
+security invoker
+set search_path = ''
+as $$
+  select 2 * sin(least(kilometres / (2 * 6371.0088), pi() / 2));
+$$;
+comment on function private.sphere_chord(double precision) is 'Kilometres over ground → chord of the unit sphere, at most 2.';
+revoke all on function private.sphere_chord(double precision) from public, anon, authenticated, service_role;

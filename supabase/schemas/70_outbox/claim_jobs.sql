@@ -1,0 +1,73 @@
+-- A worker takes a batch of due jobs, each under a fresh lease.
+--
+-- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out. Jobs of one
+-- ordering key are taken one at a time, oldest first. A job that has used up its attempts by never being settled is
+-- dead: it probably kills its worker. Definer: the outbox is private. Locks: the rows taken, skipping locked ones.
+
+create or replace function private.claim_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[])
+returns table (
+  job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, leased_until timestamptz,
+  queued_at timestamptz
+)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+begin
+  perform private.require_service_role();
+  if worker_id is null or not private.is_clean_text(worker_id, 200) or max_jobs is null or max_jobs not between 1 and 1000
+    or lease_seconds is null or lease_seconds not between 1 and 3600
+  then
+    perform private.raise_error('invalid_input', 'worker_id of at most 200 characters, max_jobs 1 to 1000, lease_seconds 1 to 3600.');
+  end if;
+  update private.outbox_jobs as j
+  set state = 'dead', last_error = coalesce(j.last_error, 'lease_expired'), finished_at = v_now
+  where j.state = 'running' and j.leased_until <= v_now and j.attempts >= j.max_attempts;
+
+  return query
+  with due as materialized (
+    select j.id
+    from private.outbox_jobs as j
+    where j.state in ('pending', 'running')
+      and ((j.state = 'pending' and j.run_at <= v_now) or (j.state = 'running' and j.leased_until <= v_now))
+      and (claim_jobs.kinds is null or j.kind = any (claim_jobs.kinds))
+      and (j.ordering_key is null or not exists (
+        select 1
+        from private.outbox_jobs as earlier
+        where earlier.ordering_key = j.ordering_key and earlier.id < j.id and earlier.state in ('pending', 'running')
+      ))
+    order by j.priority, j.id
+    limit claim_jobs.max_jobs
+    for update skip locked
+  )
+  update private.outbox_jobs as j
+  set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), worker_id = claim_jobs.worker_id,
+    leased_until = v_now + claim_jobs.lease_seconds * interval '1 second'
+  from due
+  where j.id = due.id
+  returning j.id, j.kind, j.attempts, j.max_attempts, j.lease_token, j.leased_until, j.created_at;
+end;
+$$;
+comment on function private.claim_jobs(text, integer, integer, text[]) is 'Definer: the outbox is private. The caller must be the worker.';
+revoke all on function private.claim_jobs(text, integer, integer, text[]) from public, anon, authenticated, service_role;
+grant execute on function private.claim_jobs(text, integer, integer, text[]) to service_role;
+
+create or replace function public.claim_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[] default null)
+returns table (
+  job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, leased_until timestamptz,
+  queued_at timestamptz
+)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select * from private.claim_jobs(worker_id, max_jobs, lease_seconds, kinds);
+$$;
+comment on function public.claim_jobs(text, integer, integer, text[]) is
+  'Worker: takes at most max_jobs (1 to 1000) due jobs for lease_seconds (1 to 3600). → one row for each job with its lease token.';
+revoke all on function public.claim_jobs(text, integer, integer, text[]) from public, anon, authenticated, service_role;
+grant execute on function public.claim_jobs(text, integer, integer, text[]) to service_role;

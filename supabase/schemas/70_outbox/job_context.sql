@@ -1,0 +1,48 @@
+-- What a claimed job means right now, read under its lease.
+--
+-- Called by the worker just before it acts. obsolete = the reason has gone; postponed = not now (safe hours), already
+-- put back by this call; due = everything the handler needs. Definer: it reads addresses and credentials for the worker
+-- alone. Locks: the job.
+
+create or replace function private.job_context(job_id bigint, lease_token uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job private.outbox_jobs;
+  v_context jsonb;
+begin
+  v_job := private.leased_job(job_id, lease_token);
+  v_context := case v_job.kind
+    when 'mail' then private.mail_context(v_job.notification_id)
+    when 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
+  end;
+  if v_context ->> 'state' = 'postponed' then
+    update private.outbox_jobs as j
+    set state = 'pending', run_at = (v_context ->> 'until')::timestamptz, attempts = j.attempts - 1, lease_token = null,
+      leased_until = null
+    where j.id = v_job.id;
+  end if;
+  return coalesce(v_context, '{"state": "obsolete"}'::jsonb);
+end;
+$$;
+comment on function private.job_context(bigint, uuid) is 'Definer: reads addresses and credentials. The caller must be the worker and hold the lease.';
+revoke all on function private.job_context(bigint, uuid) from public, anon, authenticated, service_role;
+grant execute on function private.job_context(bigint, uuid) to service_role;
+
+create or replace function public.job_context(job_id bigint, lease_token uuid)
+returns jsonb
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.job_context(job_id, lease_token);
+$$;
+comment on function public.job_context(bigint, uuid) is
+  'Worker: the present state of a claimed job. → jsonb with state obsolete, postponed or due. Errors: invalid_transition (stale lease).';
+revoke all on function public.job_context(bigint, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.job_context(bigint, uuid) to service_role;

@@ -1,0 +1,85 @@
+-- What the mail for a notification needs, or why there is none to send.
+--
+-- Called by job_context, so just before the mail goes: a cancelled session reminds nobody. A professional is reached at
+-- the account's address. A survivor only when that case's contact preference is mail, at the address of the report or
+-- of the account, and only in safe hours. Anything else is obsolete. Locks: none.
+
+create or replace function private.mail_context(notification_id uuid)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_notification public.notifications;
+  v_match public.matched_services;
+  v_appointment public.appointments;
+  v_report public.reports;
+  v_reader public.profiles;
+  v_address text;
+  v_safe_at timestamptz;
+begin
+  select n.* into v_notification from public.notifications as n where n.id = mail_context.notification_id;
+  select p.* into v_reader from public.profiles as p where p.id = v_notification.user_id;
+  select u.email into v_address from auth.users as u where u.id = v_notification.user_id;
+  select a.* into v_appointment from public.appointments as a where a.appointment_id = v_notification.appointment_id;
+  select m.* into v_match from public.matched_services as m
+  where m.id = coalesce(v_notification.matched_services, v_appointment.matched_services);
+  select r.* into v_report from public.reports as r where r.report_id = coalesce(v_match.report_id, v_notification.report_id);
+
+  if v_notification.id is null or v_notification.read_at is not null or not coalesce(case v_notification.kind
+    when 'offer_made' then v_match.match_status_type = 'pending' and v_match.expires_at > private.clock()
+    when 'offer_reminder' then v_match.match_status_type = 'pending' and v_match.expires_at > private.clock()
+    when 'appointment_requested' then v_appointment.status = 'requested'
+    when 'appointment_confirmed' then v_appointment.status = 'confirmed'
+    when 'appointment_changed' then v_appointment.status in ('requested', 'confirmed')
+    when 'appointment_cancelled' then v_appointment.status = 'cancelled'
+    when 'completion_requested' then v_match.match_status_type = 'accepted'
+    when 'completion_disputed' then v_match.match_status_type = 'accepted' and v_match.professional_completed_at is null
+    when 'case_closed' then v_match.match_status_type = 'completed'
+    when 'case_escalated' then exists (
+      select 1 from private.escalations as e where e.report_id = v_report.report_id and e.resolved_at is null
+    )
+    else true
+  end, false) then
+    return null;
+  end if;
+
+  if v_reader.id = v_report.user_id then
+    if v_report.contact_preference <> 'email' then
+      return null;
+    end if;
+    v_address := coalesce(v_report.contact_email, v_address);
+    v_safe_at := private.next_safe_time(
+      private.clock(), v_reader.time_zone, v_report.safe_contact_from, v_report.safe_contact_until
+    );
+    if v_safe_at > private.clock() then
+      return jsonb_build_object('state', 'postponed', 'until', v_safe_at);
+    end if;
+  end if;
+  if v_address is null or v_address = '' then
+    return null;
+  end if;
+
+  return jsonb_build_object(
+    'state', 'due',
+    'kind', 'mail',
+    'message', jsonb_build_object(
+      'id', v_notification.id,
+      'template', v_notification.kind,
+      'to', v_address,
+      'locale', v_reader.locale,
+      'time_zone', v_reader.time_zone,
+      -- Before acceptance a professional may not know the case code; an administrator never needs it.
+      'case_code', case
+        when v_reader.id = v_report.user_id or (v_reader.id = v_match.professional_id and v_match.match_status_type in ('accepted', 'completed'))
+        then v_report.case_code
+      end
+    ),
+    'appointment', private.appointment_facts(v_appointment)
+  );
+end;
+$$;
+comment on function private.mail_context(uuid) is 'jsonb {state: due | postponed, message, appointment}, or null when there is no mail to send.';
+revoke all on function private.mail_context(uuid) from public, anon, authenticated, service_role;

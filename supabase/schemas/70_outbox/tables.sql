@@ -1,0 +1,52 @@
+-- The transactional outbox: jobs for the worker, written in the transaction of the change that causes them.
+--
+-- Ids only, never personal data: the worker reads the present state with job_context when it runs the job.
+
+create table private.outbox_jobs (
+  id bigint generated always as identity primary key,
+  kind text not null check (kind ~ '^[a-z_]{2,40}$'),
+  dedupe_key text not null unique check (length(dedupe_key) <= 200),
+  ordering_key text check (length(ordering_key) <= 200),
+  priority smallint not null default 50,
+  notification_id uuid references public.notifications (id) on delete cascade,
+  appointment_id uuid references public.appointments (appointment_id) on delete cascade,
+  connection_id uuid,
+  state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
+  attempts integer not null default 0,
+  max_attempts integer not null default 12,
+  run_at timestamptz not null,
+  lease_token uuid,
+  leased_until timestamptz,
+  worker_id text check (length(worker_id) <= 200),
+  last_error text check (length(last_error) <= 200),
+  result jsonb,
+  created_at timestamptz not null default now(),
+  finished_at timestamptz
+);
+create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where state in ('pending', 'running');
+create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
+  where state in ('pending', 'running') and ordering_key is not null;
+create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dead';
+create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id);
+create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id);
+create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id);
+comment on table private.outbox_jobs is 'What the worker has to carry outside. Ids only. The lease is a column; settling needs its token.';
+comment on column private.outbox_jobs.id is 'Key, in the order of making.';
+comment on column private.outbox_jobs.kind is 'mail or calendar_event.';
+comment on column private.outbox_jobs.dedupe_key is 'Permanent: the same effect is queued once.';
+comment on column private.outbox_jobs.ordering_key is 'Jobs with the same key run one after the other, in order.';
+comment on column private.outbox_jobs.priority is 'Lower goes first; 50 is ordinary.';
+comment on column private.outbox_jobs.notification_id is 'The notification to carry.';
+comment on column private.outbox_jobs.appointment_id is 'The appointment to carry.';
+comment on column private.outbox_jobs.connection_id is 'The calendar to carry it to.';
+comment on column private.outbox_jobs.state is 'pending, running, done or dead; see docs/states.md.';
+comment on column private.outbox_jobs.attempts is 'How often it has been claimed.';
+comment on column private.outbox_jobs.max_attempts is 'After so many it is dead.';
+comment on column private.outbox_jobs.run_at is 'Not before.';
+comment on column private.outbox_jobs.lease_token is 'Drawn anew at each claim.';
+comment on column private.outbox_jobs.leased_until is 'Then it may be claimed by another.';
+comment on column private.outbox_jobs.worker_id is 'Who claimed it last.';
+comment on column private.outbox_jobs.last_error is 'A stable symbol, never a provider''s text.';
+comment on column private.outbox_jobs.result is 'What the worker reported.';
+comment on column private.outbox_jobs.created_at is 'When it was queued.';
+comment on column private.outbox_jobs.finished_at is 'When it became done or dead.';

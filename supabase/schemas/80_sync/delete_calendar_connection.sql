@@ -1,0 +1,40 @@
+-- A person disconnects a calendar: its credentials, mappings and waiting jobs go with it.
+--
+-- Called by its owner. Definer: connections are not writable directly. Locks: the connection.
+
+create or replace function private.delete_calendar_connection(connection_id uuid)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+begin
+  delete from public.calendar_connections as c
+  where c.id = delete_calendar_connection.connection_id and c.user_id = v_user_id;
+  if not found then
+    perform private.raise_error('not_found');
+  end if;
+end;
+$$;
+comment on function private.delete_calendar_connection(uuid) is 'Definer: connections are not writable directly. The caller must be its owner.';
+revoke all on function private.delete_calendar_connection(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.delete_calendar_connection(uuid) to authenticated;
+
+create or replace function public.delete_calendar_connection(connection_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_user();
+  perform private.delete_calendar_connection(connection_id);
+end;
+$$;
+comment on function public.delete_calendar_connection(uuid) is 'Owner: disconnects a calendar and forgets its credentials. Errors: not_found.';
+revoke all on function public.delete_calendar_connection(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.delete_calendar_connection(uuid) to anon, authenticated;

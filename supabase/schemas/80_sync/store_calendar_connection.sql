@@ -1,0 +1,68 @@
+-- Stores a connected calendar with its encrypted credentials, and queues what should stand in it.
+--
+-- Called by the Edge Function `api` with the service key, after it has verified who the user is, checked the address and
+-- encrypted the credentials. Connecting the same calendar again renews it. Definer: credentials are private.
+
+create or replace function private.store_calendar_connection(
+  user_id uuid, provider text, account_label text, calendar_id text, credentials text
+)
+returns public.calendar_connections
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_connection public.calendar_connections;
+begin
+  perform private.require_service_role();
+  if not exists (select 1 from public.profiles as p where p.id = store_calendar_connection.user_id) then
+    perform private.raise_error('not_found');
+  elsif provider is null or provider not in ('google', 'microsoft', 'caldav')
+    or account_label is null or not private.is_clean_text(account_label, 200)
+    or calendar_id is null or not private.is_clean_text(calendar_id, 1000)
+  then
+    perform private.raise_error('invalid_input', 'provider, account_label or calendar_id');
+  elsif credentials is null or credentials !~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,20000}$' then
+    perform private.raise_error('invalid_input', 'credentials: not a ciphertext');
+  end if;
+  insert into public.calendar_connections as c (user_id, provider, account_label, calendar_id)
+  values (
+    store_calendar_connection.user_id, store_calendar_connection.provider::public.calendar_provider,
+    store_calendar_connection.account_label, store_calendar_connection.calendar_id
+  )
+  on conflict on constraint calendar_connections_once do update
+  set account_label = excluded.account_label, status = 'active', last_error = null
+  returning c.* into v_connection;
+  insert into private.calendar_credentials as k (connection_id, ciphertext)
+  values (v_connection.id, credentials)
+  on conflict (connection_id) do update set ciphertext = excluded.ciphertext, updated_at = now();
+
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
+  select 'calendar_event', 'calendar:' || a.appointment_id || ':' || v_connection.id || ':' || a.sequence || ':connected:' || gen_random_uuid(),
+    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, private.clock()
+  from public.appointments as a
+  where store_calendar_connection.user_id in (a.professional_id, a.survivor_id)
+    and a.status in ('requested', 'confirmed') and a.appointment_date > private.clock();
+  return v_connection;
+end;
+$$;
+comment on function private.store_calendar_connection(uuid, text, text, text, text) is 'Definer: credentials are private. The caller must be the Edge Function with the service key.';
+revoke all on function private.store_calendar_connection(uuid, text, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.store_calendar_connection(uuid, text, text, text, text) to service_role;
+
+create or replace function public.store_calendar_connection(
+  user_id uuid, provider text, account_label text, calendar_id text, credentials text
+)
+returns public.calendar_connections
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.store_calendar_connection(user_id, provider, account_label, calendar_id, credentials);
+$$;
+comment on function public.store_calendar_connection(uuid, text, text, text, text) is
+  'Edge Function: stores a calendar with encrypted credentials. → the connection. Errors: not_found, invalid_input.';
+revoke all on function public.store_calendar_connection(uuid, text, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.store_calendar_connection(uuid, text, text, text, text) to service_role;
