@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
@@ -24,7 +24,13 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 #: IPv6 forms that carry an IPv4 address; a translator on the way would connect to that one.
 _NAT64 = IPv6Network("64:ff9b::/96")
-_REFUSED_6 = (IPv6Network("64:ff9b:1::/48"), IPv6Network("2001::/32"), IPv6Network("2002::/16"), IPv6Network("::/96"))
+_REFUSED_6 = tuple(
+    IPv6Network(network)
+    # The last three are special-purpose networks that not every Python knows: documentation, site-local, SRv6.
+    for network in ("64:ff9b:1::/48", "2001::/32", "2002::/16", "::/96", "3fff::/20", "fec0::/10", "5f00::/16")
+)
+#: Likewise: protocol assignments, 6to4 relays, and the host of a virtual machine on Azure.
+_REFUSED_4 = tuple(IPv4Network(network) for network in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32"))
 
 
 def is_public(text: str) -> bool:
@@ -38,6 +44,8 @@ def is_public(text: str) -> bool:
             return False
         if address in _NAT64:
             return _is_global(IPv4Address(int(address) & 0xFFFF_FFFF))
+    elif any(address in network for network in _REFUSED_4):
+        return False
     return _is_global(address)
 
 
