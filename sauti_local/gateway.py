@@ -47,10 +47,10 @@ _HOP_BY_HOP = frozenset(
 class Realtime(Protocol):
     """The handlers of the Realtime server."""
 
-    async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+    async def handle_websocket(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection."""
 
-    async def handle_broadcast(self, request: web.Request) -> web.Response:
+    async def handle_broadcast(self, request: web.Request) -> web.StreamResponse:
         """Take messages over HTTP."""
 
 

@@ -117,11 +117,11 @@ class Child:
         end = time.monotonic() + seconds
         while True:
             if (code := self.exit_code) is not None:
-                raise StartFailed(f"{self.name} ended with code {code} while starting. {self._where_to_look()}")
+                raise StartFailed(f"{self.name} ended with code {code} while starting. {self.where_to_look()}")
             if await probe():
                 return
             if time.monotonic() > end:
-                raise StartFailed(f"{self.name} was not ready within {seconds:.0f} s. {self._where_to_look()}")
+                raise StartFailed(f"{self.name} was not ready within {seconds:.0f} s. {self.where_to_look()}")
             await asyncio.sleep(_POLL_SECONDS)
 
     async def stop(self, *escalation: tuple[signal.Signals, float]) -> None:
@@ -134,7 +134,8 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.wait(), seconds)
 
-    def _where_to_look(self) -> str:
+    def where_to_look(self) -> str:
+        """A sentence with the log file and its last lines."""
         tail = self.log_tail()
         return f"Its log is {self.log}" + (f" and ends with:\n{tail}" if tail else ", which is empty.")
 

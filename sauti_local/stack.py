@@ -40,6 +40,8 @@ from sauti_local.realtime import RealtimeServer, RealtimeSettings
 
 _TEMPORARY_PREFIX = "sauti-stack-"
 _GATEWAY_BACKLOG = 512
+# The worker itself gives running jobs 20 s and then hands them back.
+_WORKER_SECONDS = 25.0
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ class Stack:
                 environment=python_environment() | self._environment,
                 orphan_signal=signal.SIGTERM,
             )
-            self._exits.push_async_callback(worker.stop, (signal.SIGTERM, 10.0))
+            self._exits.push_async_callback(worker.stop, (signal.SIGTERM, _WORKER_SECONDS))
             parts.append(worker)
         self._children = [child for child in parts if child is not None]
 

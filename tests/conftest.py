@@ -46,7 +46,7 @@ def postgres_server(loop_thread: LoopThread) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def template(postgres_server: Postgres, loop_thread: LoopThread) -> str:
-    """Name of a database with all migrations applied by the Supabase CLI, and no seeds. Clone it, never connect to it."""
+    """Name of a database with all migrations applied by the Supabase CLI, and no seeds: clone it, never connect."""
 
     async def make() -> None:
         await postgres_server.create_database(TEMPLATE)
