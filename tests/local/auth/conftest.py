@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -21,6 +18,7 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from sauti_local.auth import AuthSettings, auth_application
 from sauti_local.keys import api_key
 from sauti_local.postgres import SUPERUSER, Postgres
+from tests.support.loop_thread import LoopThread
 
 SECRET = "a secret of at least thirty-two characters"
 PASSWORD = "correct horse"
@@ -48,18 +46,14 @@ class Auth:
     clock: Clock
     http: httpx.AsyncClient
     admin_url: str
-    _clients: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     service_key: str = api_key("service_role", SECRET)
     anon_key: str = api_key("anon", SECRET)
 
     async def client(self, key: str | None = None) -> AsyncClient:
         """A new `supabase` client with a session store of its own."""
-        client = await acreate_client(
-            self.url, key or self.anon_key, AsyncClientOptions(auto_refresh_token=False, persist_session=True)
-        )
-        self._clients.push_async_callback(client.auth.close)
-        return client
+        options = AsyncClientOptions(auto_refresh_token=False, httpx_client=self.http)
+        return await acreate_client(self.url, key or self.anon_key, options)
 
     async def admin(self) -> AsyncClient:
         return await self.client(self.service_key)
@@ -91,18 +85,13 @@ def bearer(token: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def auth_database(postgres_server: Postgres) -> Iterator[str]:
+def auth_database(postgres_server: Postgres, loop_thread: LoopThread) -> Iterator[str]:
     """Name of a database with schema `auth` and none of our migrations; shared, since addresses never repeat."""
     name = f"auth_{uuid.uuid4().hex}"
-
-    async def make() -> None:
-        await postgres_server.create_database(name)
-        await postgres_server.prepare_database(name)
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, make()).result()
-        yield name
-        thread.submit(asyncio.run, postgres_server.drop_database(name)).result()
+    loop_thread.run(postgres_server.create_database(name))
+    loop_thread.run(postgres_server.prepare_database(name))
+    yield name
+    loop_thread.run(postgres_server.drop_database(name))
 
 
 @pytest.fixture
@@ -119,7 +108,6 @@ async def auth(postgres_server: Postgres, auth_database: str) -> AsyncIterator[A
     gateway.add_subapp("/auth/v1", auth_application(settings))
     async with TestServer(gateway) as server:
         url = str(server.make_url("")).rstrip("/")
-        async with httpx.AsyncClient(base_url=f"{url}/auth/v1", trust_env=False) as http:
-            running = Auth(url, settings, clock, http, postgres_server.url(auth_database, SUPERUSER))
-            async with running._clients:
-                yield running
+        # Without certificates, which take longer to load than a test, and without the proxies of the machine.
+        async with httpx.AsyncClient(base_url=f"{url}/auth/v1", trust_env=False, verify=False) as http:
+            yield Auth(url, settings, clock, http, postgres_server.url(auth_database, SUPERUSER))
