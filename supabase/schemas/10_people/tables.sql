@@ -40,7 +40,7 @@ create table public.professionals (
   created_at timestamptz not null default now(),
   constraint professionals_title_clean check (private.is_clean_text(professional_title, 120)),
   constraint professionals_bio_length check (length(bio) <= 4000),
-  constraint professionals_avatar_url_https check (avatar_url ~ '^https://[^[:space:][:cntrl:]]{1,490}$'),
+  constraint professionals_avatar_url_https check (length(avatar_url) <= 500 and avatar_url ~ '^https://[^[:space:][:cntrl:]]+$'),
   constraint professionals_languages_short check (private.is_short_list(languages, 20, 35)),
   constraint professionals_booking_slug_format check (booking_slug ~ '^[a-z0-9](-?[a-z0-9]){2,62}$'),
   constraint professionals_booking_slug_unique unique (booking_slug),

@@ -25,7 +25,7 @@ create table public.appointments (
   constraint appointments_date_finite check (isfinite(appointment_date)),
   constraint appointments_duration_range check (duration_minutes between 30 and 120),
   constraint appointments_type_clean check (private.is_clean_text(appointment_type, 60) and appointment_type ~ '[^[:space:]]'),
-  constraint appointments_meeting_url_https check (meeting_url ~ '^https://[^[:space:][:cntrl:]]{1,490}$'),
+  constraint appointments_meeting_url_https check (length(meeting_url) <= 500 and meeting_url ~ '^https://[^[:space:][:cntrl:]]+$'),
   constraint appointments_location_clean check (private.is_clean_text(location, 300)),
   constraint appointments_cancel_reason_length check (length(cancel_reason) <= 500),
   constraint appointments_sequence_positive check (sequence >= 0),

@@ -23,7 +23,9 @@ begin
     or calendar_id is null or not private.is_clean_text(calendar_id, 1000)
   then
     perform private.raise_error('invalid_input', 'provider, account_label or calendar_id');
-  elsif credentials is null or credentials !~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,20000}$' then
+  elsif credentials is null or length(credentials) > 20000
+    or credentials !~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,}$'
+  then
     perform private.raise_error('invalid_input', 'credentials: not a ciphertext');
   end if;
   insert into public.calendar_connections as c (user_id, provider, account_label, calendar_id)

@@ -32,7 +32,9 @@ comment on column public.calendar_connections.created_at is 'When it was connect
 
 create table private.calendar_credentials (
   connection_id uuid primary key references public.calendar_connections (id) on delete cascade,
-  ciphertext text not null check (ciphertext ~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,20000}$'),
+  ciphertext text not null check (
+    length(ciphertext) <= 20000 and ciphertext ~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,}$'
+  ),
   updated_at timestamptz not null default now()
 );
 comment on table private.calendar_credentials is 'AES-256-GCM ciphertexts, made outside the database under SAUTI_TOKEN_KEYS; the database never holds a key.';
