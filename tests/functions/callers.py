@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import httpx
 import psycopg
 
 from sauti_local.stack import Addresses
+from tests.support.users import sign_up
 
 CONNECT = "/api/calendar/caldav"
 PASSWORD = "sauti"
@@ -29,13 +29,10 @@ class Caller:
         return {"url": self.url, "username": self.id, "password": PASSWORD}
 
 
-async def sign_up(http: httpx.AsyncClient, addresses: Addresses) -> Caller:
-    body = {"email": f"{uuid.uuid4()}@example.com", "password": "correct horse battery"}
-    response = await http.post(f"{addresses.api_url}/auth/v1/signup", json=body)
-    assert response.status_code == 200, response.text
-    session = response.json()
-    user_id = session["user"]["id"]
-    return Caller(user_id, session["access_token"], f"{addresses.caldav_url}/{user_id}/work/")
+def newcomer(addresses: Addresses) -> Caller:
+    """Somebody who has just signed up."""
+    user = sign_up(addresses)
+    return Caller(user.id, user.access_token, f"{addresses.caldav_url}/{user.id}/work/")
 
 
 async def call(
@@ -61,7 +58,7 @@ def connections(addresses: Addresses, caller: Caller) -> list[tuple[Any, ...]]:
     """What is stored for a user: connection id, provider, ciphertext."""
     with psycopg.connect(addresses.db_url) as connection:
         return connection.execute(
-            "select c.id::text, c.provider::text, s.credentials from public.calendar_connections as c"
+            "select c.id::text, c.provider::text, s.ciphertext from public.calendar_connections as c"
             " left join private.calendar_credentials as s on s.connection_id = c.id where c.user_id = %s",
             [caller.id],
         ).fetchall()

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from sauti_local.stack import Addresses, Stack
-from tests.functions.callers import Caller, sign_up
+from tests.functions.callers import Caller, newcomer
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ async def http(addresses: Addresses) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def ada(http: httpx.AsyncClient, addresses: Addresses) -> Caller:
-    return await sign_up(http, addresses)
+def ada(addresses: Addresses) -> Caller:
+    return newcomer(addresses)
 
 
 @pytest.fixture
-async def ben(http: httpx.AsyncClient, addresses: Addresses) -> Caller:
-    return await sign_up(http, addresses)
+def ben(addresses: Addresses) -> Caller:
+    return newcomer(addresses)

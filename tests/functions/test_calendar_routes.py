@@ -53,7 +53,7 @@ async def test_no_api_role_can_select_a_ciphertext(http: httpx.AsyncClient, addr
         for role in ("anon", "authenticated", "service_role"):
             connection.execute(f"set role {role}")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute("select credentials from private.calendar_credentials")
+                connection.execute("select ciphertext from private.calendar_credentials")
             connection.execute("reset role")
     for token in (ada.token, addresses.service_role_key):
         keys = {"apikey": addresses.anon_key if token == ada.token else token, "authorization": f"Bearer {token}"}

@@ -6,6 +6,7 @@
  */
 
 import { failure, RequestError } from "./errors.ts";
+import { logError } from "./log.ts";
 import { failed, preflight } from "./responses.ts";
 
 export type Method = "GET" | "POST" | "DELETE";
@@ -61,8 +62,7 @@ export function router(routes: readonly Route[]): (request: Request) => Promise<
       if (error instanceof RequestError) return failed(error);
       // The name alone: the message of a network or parse error can quote addresses and bodies.
       const name = error instanceof Error ? error.name : typeof error;
-      // deno-lint-ignore no-console
-      console.error(JSON.stringify({ level: "error", event: "unexpected_error", error: name }));
+      logError("unexpected_error", { error: name });
       return failed(failure("internal_error", "Something went wrong on this server."));
     }
   };

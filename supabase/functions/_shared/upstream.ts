@@ -1,6 +1,7 @@
 /** The project's own services, through its gateway: who is calling (Auth), and the one RPC a function ends in. */
 
 import { type ErrorBody, failure, RequestError } from "./errors.ts";
+import { logError } from "./log.ts";
 import { project } from "./settings.ts";
 
 const TIMEOUT_MILLISECONDS = 10_000;
@@ -87,6 +88,9 @@ function databaseError(status: number, answer: unknown): RequestError {
   if (status === 502 || status === 503 || status === 504) {
     return failure("unavailable", "The database cannot be reached at the moment.");
   }
+  // The code alone: a message of Postgres can quote the row.
+  const code = typeof body.code === "string" && /^[A-Z0-9]{5,8}$/.test(body.code) ? body.code : null;
+  logError("database_error", { status, code });
   return failure("internal_error", "Something went wrong on this server.");
 }
 

@@ -9,14 +9,20 @@ import { type Route, route } from "../_shared/router.ts";
 import { privateCalendarsAllowed } from "../_shared/settings.ts";
 import { callAsService, callAsUser, isUuid, requireUser } from "../_shared/upstream.ts";
 
+/** Lengths that the database keeps. */
+const MAX_URL = 1000;
+const MAX_LABEL = 200;
+
 /** `{url, username, password}` → the connection row. `url` is the calendar collection. */
 async function connectCalDav(request: Request): Promise<Response> {
   const user = await requireUser(request);
   const fields = await readFields(request);
   const allowPrivate = privateCalendarsAllowed();
-  const url = calendarUrl(requireText(fields, "url", 2000), allowPrivate);
+  const url = calendarUrl(requireText(fields, "url", MAX_URL), allowPrivate);
   const username = requireText(fields, "username", 255);
   const password = requireText(fields, "password", 1000);
+  // Characters that a URL has to escape make it longer than it was.
+  if (url.href.length > MAX_URL) throw failure("invalid_input", "The field url is too long.");
   if (username.includes(":")) throw failure("invalid_input", "The field username may not hold a colon.");
   await requireTokenKeys();
 
@@ -25,7 +31,7 @@ async function connectCalDav(request: Request): Promise<Response> {
   const row = await callAsService("store_calendar_connection", {
     user_id: user.id,
     provider: "caldav",
-    account_label: url.hostname,
+    account_label: url.hostname.slice(0, MAX_LABEL),
     calendar_id: url.href,
     credentials: await seal(credentials, { userId: user.id, provider: "caldav" }),
   });
