@@ -35,6 +35,7 @@ create table public.reports (
   created_at timestamptz not null default now(),
   archived_at timestamptz,
   constraint reports_case_code_unique unique (case_code),
+  constraint reports_case_code_format check (case_code ~ '^[A-Z]{4}-[A-Z]{4}-[0-9]{2}$'),
   constraint reports_description_length check (length(incident_description) <= 20000),
   constraint reports_required_services_some check (
     cardinality(required_services) between 1 and 10 and array_position(required_services, null) is null

@@ -124,7 +124,9 @@ begin
   case mode
     when 'meet_now' then
       if v_starts_at is not null then
-        perform private.raise_error('invalid_input', 'starts_at: meet_now sets the time itself.', 'Leave starts_at out, or use schedule_later.');
+        perform private.raise_error(
+          'invalid_input', 'starts_at: meet_now sets the time itself.', 'Leave starts_at out, or use schedule_later.'
+        );
       end if;
       v_starts_at := date_trunc('second', v_now) + interval '60 minutes';
     when 'schedule_later' then
@@ -399,7 +401,9 @@ begin
   if v_report.status = 'withdrawn' then
     perform private.raise_error('report_withdrawn');
   elsif v_match.match_status_type not in ('accepted', 'completed') then
-    perform private.raise_error('case_not_open', 'A case opens when its offer has been accepted with an appointment.', 'Accept the offer first.');
+    perform private.raise_error(
+      'case_not_open', 'A case opens when its offer has been accepted with an appointment.', 'Accept the offer first.'
+    );
   elsif not exists (
     select 1 from public.professionals as p where p.id = v_user_id and p.verification_status = 'verified'
   ) then

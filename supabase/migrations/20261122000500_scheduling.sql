@@ -372,7 +372,10 @@ set search_path = ''
 as $$
 declare
   v_kind text := case
-    when tg_op = 'INSERT' then case new.status when 'confirmed' then 'appointment_confirmed' when 'requested' then 'appointment_requested' end
+    when tg_op = 'INSERT' then case new.status
+      when 'confirmed' then 'appointment_confirmed'
+      when 'requested' then 'appointment_requested'
+    end
     when new.status = 'cancelled' and old.status <> 'cancelled' then 'appointment_cancelled'
     when new.status = 'confirmed' and old.status = 'requested' then 'appointment_confirmed'
     when new.status in ('requested', 'confirmed') and new.sequence > old.sequence then 'appointment_changed'

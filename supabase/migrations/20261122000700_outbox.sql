@@ -393,7 +393,9 @@ begin
   where j.id = leased_job.job_id and j.lease_token = leased_job.lease_token and j.state = 'running'
   for no key update;
   if not found then
-    perform private.raise_error('invalid_transition', 'The lease of this job is no longer held with this token.', 'Drop the job; another worker has it.');
+    perform private.raise_error(
+      'invalid_transition', 'The lease of this job is no longer held with this token.', 'Drop the job; another worker has it.'
+    );
   end if;
   return v_job;
 end;
@@ -406,7 +408,7 @@ revoke all on function private.leased_job(bigint, uuid) from public, anon, authe
 --
 -- Called with the service key by `sauti-sync jobs`. Definer: the outbox is private. Locks: none.
 
-create or replace function private.list_jobs(state text, max_jobs integer)
+create or replace function private.list_jobs(wanted_state text, max_jobs integer)
 returns table (
   job_id bigint, kind text, state text, attempts integer, max_attempts integer, run_at timestamptz, last_error text,
   created_at timestamptz, finished_at timestamptz
@@ -421,7 +423,7 @@ begin
   return query
   select j.id, j.kind, j.state, j.attempts, j.max_attempts, j.run_at, j.last_error, j.created_at, j.finished_at
   from private.outbox_jobs as j
-  where list_jobs.state is null or j.state = list_jobs.state
+  where wanted_state is null or j.state = wanted_state
   order by j.id desc
   limit least(greatest(coalesce(list_jobs.max_jobs, 100), 0), 1000);
 end;
@@ -523,7 +525,8 @@ begin
       'time_zone', v_reader.time_zone,
       -- Before acceptance a professional may not know the case code; an administrator never needs it.
       'case_code', case
-        when v_reader.id = v_report.user_id or (v_reader.id = v_match.professional_id and v_match.match_status_type in ('accepted', 'completed'))
+        when v_reader.id = v_report.user_id
+          or (v_reader.id = v_match.professional_id and v_match.match_status_type in ('accepted', 'completed'))
         then v_report.case_code
       end
     ),

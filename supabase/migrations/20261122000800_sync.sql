@@ -328,7 +328,8 @@ begin
   on conflict (connection_id) do update set ciphertext = excluded.ciphertext, updated_at = now();
 
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
-  select 'calendar_event', 'calendar:' || a.appointment_id || ':' || v_connection.id || ':' || a.sequence || ':connected:' || gen_random_uuid(),
+  select 'calendar_event',
+    'calendar:' || a.appointment_id || ':' || v_connection.id || ':' || a.sequence || ':connected:' || gen_random_uuid(),
     'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, private.clock()
   from public.appointments as a
   where store_calendar_connection.user_id in (a.professional_id, a.survivor_id)

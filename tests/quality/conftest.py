@@ -1,4 +1,4 @@
-"""Databases built both ways on a server of this folder's own, so that breaking them disturbs nobody."""
+"""Databases built both ways, and copies of them to break."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from contextlib import AbstractContextManager, contextmanager
 import psycopg
 import pytest
 
-from sauti_local.migrations import push_migrations
 from sauti_local.postgres import Postgres
 from sauti_local.schema import build_truth
-from sauti_local.throwaway import new_database, server
+from sauti_local.throwaway import new_database
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with server() as running:
-        yield running
+def road(postgres_server: Postgres, template: str) -> str:
+    """The address of a database that the Supabase CLI migrated. Nothing in it may be changed."""
+    asyncio.run(postgres_server.create_database("road", template))
+    return postgres_server.url("road")
 
 
 @pytest.fixture(scope="session")
-def road(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a database that the Supabase CLI migrated."""
-    url = new_database(postgres, "road")
-    asyncio.run(push_migrations(url, tmp_path_factory.mktemp("road") / "push.log", seed=False))
-    return url
-
-
-@pytest.fixture(scope="session")
-def truth(postgres: Postgres) -> str:
-    """The address of a database built from supabase/schemas and policies."""
-    url = new_database(postgres, "truth")
+def truth(postgres_server: Postgres) -> str:
+    """The address of a database built from supabase/schemas and policies. Nothing in it may be changed."""
+    url = new_database(postgres_server, "truth")
     with psycopg.connect(url, autocommit=True) as connection:
         build_truth(connection)
     return url
 
 
-Copy = Callable[[str], AbstractContextManager[str]]
+@pytest.fixture
+def catalog(road: str) -> Iterator[psycopg.Connection[tuple[str, ...]]]:
+    """A transaction on the migrated database, as ``postgres``, that leaves no trace."""
+    with psycopg.connect(road) as connection:
+        yield connection
+        connection.rollback()
+
+
+Copy = Callable[[], AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="session")
-def copy(postgres: Postgres) -> Copy:
-    """Gives a function: with copy(url) as mine: … a database of one's own, alike to that at the address."""
+def copy(postgres_server: Postgres, template: str) -> Copy:
+    """Gives a function: ``with copy() as url: …`` has a migrated database of its own."""
     numbers = itertools.count()
 
     @contextmanager
-    def make(url: str) -> Iterator[str]:
+    def make() -> Iterator[str]:
         name = f"copy_{next(numbers)}"
-        asyncio.run(postgres.create_database(name, psycopg.conninfo.conninfo_to_dict(url)["dbname"]))
+        asyncio.run(postgres_server.create_database(name, template))
         try:
-            yield postgres.url(name)
+            yield postgres_server.url(name)
         finally:
-            asyncio.run(postgres.drop_database(name))
+            asyncio.run(postgres_server.drop_database(name))
 
     return make

@@ -131,7 +131,9 @@ begin
         else greatest(
           case when c.is_remote then v_settings.remote_proximity else 0 end,
           coalesce(
-            power(0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km::double precision)::numeric, 0
+            power(
+              0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km::double precision
+            )::numeric, 0
           )
         )
       end as proximity,

@@ -30,7 +30,9 @@ begin
   case mode
     when 'meet_now' then
       if v_starts_at is not null then
-        perform private.raise_error('invalid_input', 'starts_at: meet_now sets the time itself.', 'Leave starts_at out, or use schedule_later.');
+        perform private.raise_error(
+          'invalid_input', 'starts_at: meet_now sets the time itself.', 'Leave starts_at out, or use schedule_later.'
+        );
       end if;
       v_starts_at := date_trunc('second', v_now) + interval '60 minutes';
     when 'schedule_later' then

@@ -26,7 +26,9 @@ begin
   if v_report.status = 'withdrawn' then
     perform private.raise_error('report_withdrawn');
   elsif v_match.match_status_type not in ('accepted', 'completed') then
-    perform private.raise_error('case_not_open', 'A case opens when its offer has been accepted with an appointment.', 'Accept the offer first.');
+    perform private.raise_error(
+      'case_not_open', 'A case opens when its offer has been accepted with an appointment.', 'Accept the offer first.'
+    );
   elsif not exists (
     select 1 from public.professionals as p where p.id = v_user_id and p.verification_status = 'verified'
   ) then

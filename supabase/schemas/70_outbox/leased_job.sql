@@ -19,7 +19,9 @@ begin
   where j.id = leased_job.job_id and j.lease_token = leased_job.lease_token and j.state = 'running'
   for no key update;
   if not found then
-    perform private.raise_error('invalid_transition', 'The lease of this job is no longer held with this token.', 'Drop the job; another worker has it.');
+    perform private.raise_error(
+      'invalid_transition', 'The lease of this job is no longer held with this token.', 'Drop the job; another worker has it.'
+    );
   end if;
   return v_job;
 end;

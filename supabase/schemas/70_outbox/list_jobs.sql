@@ -2,7 +2,7 @@
 --
 -- Called with the service key by `sauti-sync jobs`. Definer: the outbox is private. Locks: none.
 
-create or replace function private.list_jobs(state text, max_jobs integer)
+create or replace function private.list_jobs(wanted_state text, max_jobs integer)
 returns table (
   job_id bigint, kind text, state text, attempts integer, max_attempts integer, run_at timestamptz, last_error text,
   created_at timestamptz, finished_at timestamptz
@@ -17,7 +17,7 @@ begin
   return query
   select j.id, j.kind, j.state, j.attempts, j.max_attempts, j.run_at, j.last_error, j.created_at, j.finished_at
   from private.outbox_jobs as j
-  where list_jobs.state is null or j.state = list_jobs.state
+  where wanted_state is null or j.state = wanted_state
   order by j.id desc
   limit least(greatest(coalesce(list_jobs.max_jobs, 100), 0), 1000);
 end;

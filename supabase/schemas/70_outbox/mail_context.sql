@@ -73,7 +73,8 @@ begin
       'time_zone', v_reader.time_zone,
       -- Before acceptance a professional may not know the case code; an administrator never needs it.
       'case_code', case
-        when v_reader.id = v_report.user_id or (v_reader.id = v_match.professional_id and v_match.match_status_type in ('accepted', 'completed'))
+        when v_reader.id = v_report.user_id
+          or (v_reader.id = v_match.professional_id and v_match.match_status_type in ('accepted', 'completed'))
         then v_report.case_code
       end
     ),
