@@ -163,6 +163,10 @@ async def answer_errors(
     except web.HTTPException:
         raise
     except Exception as error:
-        logger.exception("%s %s failed", request.method, request.rel_url.path)
+        if isinstance(error, psycopg.Error):  # its text quotes values of rows
+            kind = type(error).__name__
+            logger.error("%s %s: %s (SQLSTATE %s)", request.method, request.rel_url.path, kind, error.sqlstate)
+        else:
+            logger.exception("%s %s failed", request.method, request.rel_url.path)
         message = "Unexpected failure, please check server logs for more information"
-        return error_response(request, AuthError(500, "unexpected_failure", message, error))
+        return error_response(request, AuthError(500, "unexpected_failure", message))

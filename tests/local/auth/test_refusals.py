@@ -193,3 +193,23 @@ async def test_get_claims_of_the_client_falls_back_to_asking_the_server(auth: Au
     claims = await client.auth.get_claims()
     assert claims is not None
     assert claims["claims"]["role"] == "authenticated"
+
+
+async def test_a_failure_of_the_database_is_an_answer_and_a_log_line_without_personal_data(
+    auth: Auth, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"email": new_email(), "password": PASSWORD}
+    await auth.http.post("/signup", json=body)
+    await auth.rows(
+        "alter table auth.mfa_amr_claims add constraint broken check (authentication_method = 'never') not valid"
+    )
+    try:
+        answer = await auth.http.post("/token?grant_type=password", json=body)
+    finally:
+        await auth.rows("alter table auth.mfa_amr_claims drop constraint broken")
+    assert (answer.status_code, answer.json()["error_code"]) == (500, "unexpected_failure")
+    assert "23514" in caplog.text
+    for secret in (body["email"], PASSWORD, "Failing row"):
+        assert secret not in caplog.text
+        assert secret not in answer.text
+    assert (await auth.http.post("/token?grant_type=password", json=body)).status_code == 200
