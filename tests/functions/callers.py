@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,9 @@ async def call(
 
 async def connect(http: httpx.AsyncClient, addresses: Addresses, caller: Caller, **changes: Any) -> httpx.Response:
     base = f"{addresses.api_url}/functions/v1"
-    return await call(http, base, "POST", CONNECT, caller.token, json=caller.order | changes)
+    # Escaped as ASCII: half a surrogate pair can be sent in no other way.
+    content, headers = json.dumps(caller.order | changes), {"content-type": "application/json"}
+    return await call(http, base, "POST", CONNECT, caller.token, content=content, headers=headers)
 
 
 async def delete(http: httpx.AsyncClient, addresses: Addresses, caller: Caller, connection_id: str) -> httpx.Response:
