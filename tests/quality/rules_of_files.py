@@ -178,7 +178,7 @@ def errors_go_through_the_helper(file: SqlFile) -> Iterator[str]:
 
 
 def locals_begin_with_v(file: SqlFile) -> Iterator[str]:
-    """A variable declared in plpgsql begins with v_, so that it cannot be taken for a column or a parameter."""
+    """A variable of plpgsql begins with v_, so that it cannot be taken for a column or a parameter; a counter is i."""
     for function in file.functions:
         if function.language != "plpgsql":
             continue
@@ -186,7 +186,9 @@ def locals_begin_with_v(file: SqlFile) -> Iterator[str]:
         for kind in ("PLpgSQL_var", "PLpgSQL_rec"):
             for datum in function.plpgsql.get("datums", []):
                 variable = datum.get(kind)
-                if variable and variable.get("lineno") and not variable["refname"].startswith(("v_", "sql", "__Case")):
+                if not variable or not variable.get("lineno") or variable["refname"] in ("i", "sqlstate", "sqlerrm"):
+                    continue
+                if not variable["refname"].startswith(("v_", "__Case")):
                     yield f"{_at(file, function)}: {variable['refname']}"
 
 

@@ -15,19 +15,15 @@ from tests.quality.conftest import Copy
 MUTATIONS = {
     "a policy is dropped": "drop policy select_own on public.reports",
     "a policy lets more rows through": "alter policy select_own on public.reports using (true)",
-    "a policy serves another role": "alter policy select_own on public.reports to authenticated, anon",
     "a policy's comment is changed": "comment on policy select_own on public.reports is 'Anybody.'",
     "row level security is off": "alter table public.reports disable row level security",
     "a view forgets security_invoker": "alter view public.report_progress reset (security_invoker)",
     "a function loses security definer": "alter function private.accept_match security invoker",
-    "a function gains security definer": "alter function public.accept_match security definer",
     "a function loses its search_path": "alter function private.accept_match reset search_path",
-    "a function changes its volatility": "alter function private.require_user volatile",
     "everybody may execute a function": "grant execute on function private.accept_match to public",
     "a role may write one more column": "grant update (status) on public.reports to authenticated",
     "a role may read one more table": "grant select on private.outbox_jobs to authenticated",
     "a table leaves the publication": "alter publication supabase_realtime drop table public.matched_services",
-    "a table shows its old rows in the WAL": "alter table public.matched_services replica identity full",
     "an index is dropped": "drop index public.reports_user_id_idx",
     "a check is loosened": """
         alter table public.reports drop constraint reports_description_length;
