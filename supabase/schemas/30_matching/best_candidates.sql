@@ -162,8 +162,9 @@ begin
         where b.professional_id = c.professional_id
       ), 0)) as boost
     from pool as c
-    join public.support_services as s on s.id = c.service_id
-    join public.professionals as p on p.id = c.professional_id
+    -- `limit 1` keeps these look-ups by key: the planner overrates the pool and would read the whole tables.
+    cross join lateral (select s.* from public.support_services as s where s.id = c.service_id limit 1) as s
+    cross join lateral (select p.* from public.professionals as p where p.id = c.professional_id limit 1) as p
   ),
   -- One offer for each professional: the better of two services of theirs.
   one_each as (
