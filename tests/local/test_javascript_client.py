@@ -82,7 +82,7 @@ async def play(stack: Stack) -> Steps:
                     )
             assert await process.wait() == 0, (await errors).decode()
     except TimeoutError:
-        pytest.fail(f"the script hangs after {list(seen)}")
+        raise AssertionError(f"the script hangs after {list(seen)}") from None
     finally:
         if process.returncode is None:
             process.kill()
