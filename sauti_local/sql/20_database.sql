@@ -5,6 +5,8 @@
 do $$ begin
   execute format('grant all on database %I to postgres', current_database());
   execute format('alter database %I set pgrst.db_schemas = %L', current_database(), 'public');
+  -- The password of the development cast in seeds/; a hosted project has no such setting.
+  execute format('alter database %I set sauti.seed_password = %L', current_database(), 'sauti-local');
 end $$;
 
 alter schema public owner to pg_database_owner;
