@@ -99,7 +99,7 @@ class Worker:
         self._queue = queue
         self._handlers = dict(handlers)
         self._options = options
-        self._metrics = metrics or Metrics()
+        self.metrics = metrics or Metrics()
         self._rng = rng or backoff.jitter()
         self._log = logger()
         self._wake = asyncio.Event()
@@ -114,7 +114,7 @@ class Worker:
 
     def ring(self) -> None:
         """There may be new jobs. Rings that come while a claim is under way count as one."""
-        self._metrics.rings.inc()
+        self.metrics.rings.inc()
         self._wake.set()
 
     def stop(self) -> None:
@@ -130,7 +130,7 @@ class Worker:
     def doorbell_up(self) -> None:
         """Told by the doorbell."""
         self._doorbell_up = True
-        self._metrics.doorbell.set(1)
+        self.metrics.doorbell.set(1)
         self._log.info("doorbell_up")
 
     def doorbell_down(self, reason: str) -> None:
@@ -138,8 +138,8 @@ class Worker:
         if self._doorbell_up:
             self._log.warning("doorbell_down", reason=reason)
         self._doorbell_up = False
-        self._metrics.doorbell.set(0)
-        self._metrics.doorbell_losses.labels(reason).inc()
+        self.metrics.doorbell.set(0)
+        self.metrics.doorbell_losses.labels(reason).inc()
 
     def health(self) -> tuple[bool, Json]:
         """Healthy while claims are answered; a silent doorbell alone only makes it slower."""
@@ -178,7 +178,7 @@ class Worker:
             except SautiError as error:
                 failures += 1
                 more = False
-                self._metrics.claims.labels("error").inc()
+                self.metrics.claims.labels("error").inc()
                 self._log.warning("claim_failed", error=error.symbol, count=failures)
             if more:
                 continue
@@ -205,7 +205,7 @@ class Worker:
         )
         self._answered()
         self._backlog = len(jobs) >= room
-        self._metrics.claimed("full" if self._backlog else "partial" if jobs else "empty")
+        self.metrics.claimed("full" if self._backlog else "partial" if jobs else "empty")
         for job in jobs:
             self._start(job, asked_at + self._options.lease_seconds)
         return self._backlog and len(self._running) < self._options.concurrency
@@ -214,12 +214,12 @@ class Worker:
         lease = Lease(job, deadline, self._extend)
         task = asyncio.create_task(self._attempt(job, lease), name=f"job-{job.job_id}")
         self._running.add(task)
-        self._metrics.running.set(len(self._running))
+        self.metrics.running.set(len(self._running))
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._metrics.running.set(len(self._running))
+        self.metrics.running.set(len(self._running))
         if self._backlog:
             self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -237,7 +237,8 @@ class Worker:
         if not work.done():
             settlement = _Leave(Outcome.LEASE_LOST)
         elif work.cancelled():
-            settlement = self._release(job)
+            # Handed back: another worker can have it at once instead of after the lease.
+            settlement = _Fail(Outcome.RELEASED, "worker_stopped", 0.0)
         else:
             settlement = work.result()
         self._working.discard(work)
@@ -287,12 +288,6 @@ class Worker:
             delay += min(error.after, _LONGEST_RETRY_AFTER)
         return _Fail(Outcome.DEAD if job.is_last_attempt else Outcome.RETRIED, error.symbol, delay)
 
-    def _release(self, job: Job) -> _Settlement:
-        # A stop must not use up the last attempt of a job: its lease runs out by itself instead.
-        if job.is_last_attempt:
-            return _Leave(Outcome.RELEASED)
-        return _Fail(Outcome.RELEASED, "worker_stopped", 0.0)
-
     async def _settle(self, job: Job, lease: Lease, settlement: _Settlement) -> Outcome:
         """Tell the database, as often as the lease allows: a settlement that is lost means a second effect."""
         for tries in range(1, 1000):
@@ -322,11 +317,11 @@ class Worker:
 
     def _report(self, job: Job, settlement: _Settlement, outcome: Outcome, began: float) -> None:
         seconds = time.monotonic() - began
-        self._metrics.attempts.labels(job.kind, outcome.value).inc()
-        self._metrics.attempt_seconds.labels(job.kind).observe(seconds)
+        self.metrics.attempts.labels(job.kind, outcome.value).inc()
+        self.metrics.attempt_seconds.labels(job.kind).observe(seconds)
         lag = max(0.0, (datetime.now(UTC) - job.queued_at).total_seconds() - seconds)
         if job.attempt == 1:
-            self._metrics.lag_seconds.labels(job.kind).observe(lag)
+            self.metrics.lag_seconds.labels(job.kind).observe(lag)
         failed = settlement if isinstance(settlement, _Fail) else None
         self._log.info(
             "attempt",
@@ -368,9 +363,9 @@ class Worker:
         while True:
             try:
                 counts = await self._queue.run_due_timers()
-                if any(isinstance(count, (int, float)) and count for count in counts.values()):
+                if any(type(count) is int and count > 0 for count in counts.values()):
                     self._wake.set()
-                self._metrics.observe_outbox(await self._queue.statistics())
+                self.metrics.observe_outbox(await self._queue.statistics())
             except SautiError as error:
                 self._log.warning("timers_failed", error=error.symbol)
             await asyncio.sleep(self._options.poll_seconds * self._rng.uniform(0.8, 1.0))

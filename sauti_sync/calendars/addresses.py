@@ -66,7 +66,9 @@ def check_url(url: str, *, allow_private: bool) -> httpx.URL:
     except (httpx.InvalidURL, ValueError, UnicodeError):
         raise Permanent("calendar_address_refused") from None
     schemes = ("https", "http") if allow_private else ("https",)
-    if parsed.scheme not in schemes or not parsed.host or parsed.userinfo or parsed.query or parsed.fragment:
+    if parsed.scheme not in schemes or not parsed.host or not 0 < (parsed.port or 443) < 65_536:
+        raise Permanent("calendar_address_refused")
+    if parsed.userinfo or parsed.query or parsed.fragment:
         raise Permanent("calendar_address_refused")
     return parsed
 

@@ -83,12 +83,12 @@ class CalendarEventHandler:
             raise Permanent("provider_unknown")
         secret = self._keys.decrypt(due.connection.credentials, due.connection.user_id, due.connection.provider)
         known = RemoteEvent(due.mapping.external_event_id, due.mapping.etag) if due.mapping else None
+        event = due.event
         calendar = opener(secret)
         try:
             if due.operation == "delete":
-                await calendar.remove(due.event.appointment_id, known, lease)
-                return {"outcome": "removed"}
-            event = due.event
+                await calendar.remove(event.appointment_id, known, lease)
+                return {"outcome": "removed", "sequence": event.sequence}
             entry = ics.Entry(
                 uid=event.uid,
                 starts_at=event.starts_at,

@@ -24,7 +24,6 @@ def compose(
     message["To"] = to
     message["Subject"] = text.subject
     message["Message-ID"] = f"<{message_id}@{sender.domain}>"
-    message["Content-Language"] = text.language
     # RFC 3834: keeps autoresponders from answering; the second is what Exchange understands.
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
@@ -39,4 +38,6 @@ def compose(
             filename="appointment.ics",
             params={"method": method.value, "charset": "utf-8"},
         )
+    # Last, because a part that is added takes the headers Content-… of the whole for itself.
+    message["Content-Language"] = text.language
     return message

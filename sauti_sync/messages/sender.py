@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.headerregistry import Address
-from email.utils import parseaddr
+from email.policy import SMTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,12 @@ class Sender:
     @classmethod
     def parse(cls, text: str) -> Sender:
         """Read `Name <address>` or a bare address; raises ValueError without repeating the text."""
-        name, specification = parseaddr(text)
-        address = parse_address(specification)
-        return cls(Address(_printable(name), username=address.username, domain=address.domain))
+        header = SMTP.header_factory("from", _printable(text))
+        addresses: tuple[Address, ...] = getattr(header, "addresses", ())
+        if len(addresses) != 1 or getattr(header, "defects", ()):
+            raise ValueError("expected one mail address")
+        address = parse_address(addresses[0].addr_spec)
+        return cls(Address(addresses[0].display_name, username=address.username, domain=address.domain))
 
     @property
     def domain(self) -> str:
@@ -28,7 +31,10 @@ class Sender:
 
 
 def parse_address(text: str) -> Address:
-    """One bare mail address, its domain in ASCII; raises ValueError without repeating the text."""
+    """One bare mail address, its domain in ASCII; raises ValueError without repeating the text.
+
+    Left of the @ it must be ASCII: few servers speak SMTPUTF8 (RFC 6531), and a bounce would be seen by nobody.
+    """
     try:
         address = Address(addr_spec=_printable(text))
         address = Address(username=address.username, domain=_ascii(address.domain))

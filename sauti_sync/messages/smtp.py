@@ -5,14 +5,12 @@ A connection is kept for a short while after a message, since messages come in b
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from email.policy import SMTPUTF8 as SMTPUTF8_POLICY
 from email.utils import format_datetime
 from typing import Protocol
 
@@ -83,40 +81,40 @@ class SmtpTransport:
             hostname=address.host,
             port=address.port,
             use_tls=address.implicit_tls,
-            start_tls={StartTls.AUTO: None, StartTls.REQUIRE: True, StartTls.NEVER: False}[address.start_tls],
-            username=address.username,
-            password=address.password,
+            start_tls=False,
             # The name of this machine is nobody's business: it would stand in the Received header.
             local_hostname=self._sender.domain,
             timeout=self._timeout,
         )
         try:
             await connection.connect()
+            await connection.ehlo()
+            if address.start_tls is not StartTls.NEVER and connection.supports_extension("starttls"):
+                await connection.starttls()
+            elif address.start_tls is StartTls.REQUIRE:
+                raise Retryable("smtp_insecure")
+            if address.username is not None:
+                await connection.login(address.username, address.password or "")
         except aiosmtplib.SMTPAuthenticationError:
             # The operator's mistake, not the message's: it stays retryable, and replayable from the dead letters.
             connection.close()
             raise Retryable("smtp_auth_refused") from None
-        except aiosmtplib.SMTPNotSupported:
-            connection.close()
-            raise Retryable("smtp_insecure") from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError):
             connection.close()
             raise Retryable("smtp_unavailable") from None
-        except asyncio.CancelledError:
+        except BaseException:
             connection.close()
             raise
         return connection
 
     async def _deliver(self, connection: aiosmtplib.SMTP, message: EmailMessage, to: str) -> None:
-        international = not (to + self._sender.address.addr_spec).isascii()
         del message["Date"]
         message["Date"] = format_datetime(datetime.now(UTC))
         try:
             await connection.sendmail(
                 self._sender.address.addr_spec,
                 [to],
-                message.as_bytes(policy=SMTPUTF8_POLICY if international else SMTP_POLICY),
-                mail_options=["SMTPUTF8"] if international else [],
+                message.as_bytes(policy=SMTP_POLICY),
             )
         except aiosmtplib.SMTPRecipientsRefused as refusal:
             raise _verdict(refusal.recipients[0].code if refusal.recipients else 0, "recipient") from None
@@ -124,11 +122,11 @@ class SmtpTransport:
             raise _verdict(refusal.code, "sender") from None
         except aiosmtplib.SMTPResponseException as refusal:
             raise _verdict(refusal.code, "message") from None
-        except (aiosmtplib.SMTPNotSupported, UnicodeError):
-            raise Permanent("address_unsupported") from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError):
             raise Retryable("smtp_unavailable") from None
 
 
 def _verdict(code: int, what: str) -> Retryable | Permanent:
-    return Permanent(f"{what}_refused") if 500 <= code < 600 else Retryable(f"{what}_deferred")
+    if 500 <= code < 600:
+        return Permanent(f"{what}_refused")
+    return Retryable(f"{what}_deferred" if 400 <= code < 500 else "smtp_unavailable")
