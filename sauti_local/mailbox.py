@@ -114,9 +114,9 @@ class Mailbox:
                 web.get("/messages/{id}", self._message_page),
             ]
         )
-        self._web = web.AppRunner(application, access_log=None)
+        self._web = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._web.setup()
-        site = web.TCPSite(self._web, LOOPBACK, web_port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._web, LOOPBACK, web_port)
         await site.start()
         self.web_port = self._web.addresses[0][1]
 
