@@ -47,6 +47,13 @@ PLATFORM_ERRORS = (
     ("PGRST301", "401", "The access token is expired, or not signed by this project."),
 )
 
+# Symbols that only the Edge Functions use (supabase/functions/_shared/errors.ts): symbol, HTTP status, when.
+FUNCTION_ERRORS = (
+    ("method_not_allowed", "405", "The address does not take that method; the header `Allow` names those it takes."),
+    ("internal_error", "500", "A mistake of ours; the log of the functions has its code."),
+    ("unavailable", "503", "A part of the server cannot be reached, or an operator has not set it up."),
+)
+
 
 def pages(catalog: Catalog) -> dict[str, str]:
     """Give each page's text by its path below the root."""
@@ -241,6 +248,16 @@ def _errors(catalog: Catalog) -> str:
         "|---|---|---|",
     ]
     lines += [_row(code, status, when) for code, status, when in PLATFORM_ERRORS]
+    lines += [
+        "",
+        "## Answered by the Edge Functions",
+        "",
+        "They pass our SQL's errors on, use the same symbols for what they refuse themselves, and have these besides.",
+        "",
+        "| message | status | when |",
+        "|---|---|---|",
+    ]
+    lines += [_row(f"`{symbol}`", status, when) for symbol, status, when in FUNCTION_ERRORS]
     return _text(lines)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from sauti_local.paths import ROOT
+from sauti_local.reference import FUNCTION_ERRORS
 from sauti_local.stack import Addresses, Stack
 from sauti_sync.credentials import TokenKeys
 from tests.functions.callers import CONNECT, PASSWORD, Caller, assert_refused, call, connect, connections, delete
@@ -192,12 +194,13 @@ async def test_a_page_of_any_origin_may_ask(http: httpx.AsyncClient, addresses: 
     assert "POST" in response.headers["access-control-allow-methods"]
 
 
-async def test_the_functions_symbols_mean_what_the_database_registered(addresses: Addresses) -> None:
-    source = Path(__file__).parents[2] / "supabase" / "functions" / "_shared" / "errors.ts"
-    text = source.read_text()
+async def test_every_symbol_of_the_functions_is_documented_and_means_what_the_database_registered(
+    addresses: Addresses,
+) -> None:
+    source = (ROOT / "supabase" / "functions" / "_shared" / "errors.ts").read_text()
+    symbols = dict(re.findall(r"^  (\w+): \{ status: (\d{3}),", source, re.MULTILINE))
     with psycopg.connect(addresses.db_url) as connection:
-        registered: dict[str, int] = dict(
-            connection.execute("select symbol, status from private.error_codes").fetchall()
-        )
-    for symbol in ("not_authenticated", "not_found", "invalid_input", "too_many_requests"):
-        assert f"{symbol}: {{ status: {registered[symbol]}," in text
+        rows = connection.execute("select symbol, status::text from private.error_codes").fetchall()
+    registered: dict[str, str] = dict(rows)
+    own = {symbol: status for symbol, status, _ in FUNCTION_ERRORS}
+    assert symbols == {symbol: registered[symbol] for symbol in symbols.keys() - own.keys()} | own
