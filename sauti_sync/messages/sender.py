@@ -18,8 +18,8 @@ class Sender:
     def parse(cls, text: str) -> Sender:
         """Read `Name <address>` or a bare address; raises ValueError without repeating the text."""
         header = SMTP.header_factory("from", _printable(text))
-        addresses: tuple[Address, ...] = getattr(header, "addresses", ())
-        if len(addresses) != 1 or getattr(header, "defects", ()):
+        addresses: tuple[Address, ...] = header.addresses
+        if len(addresses) != 1 or header.defects:
             raise ValueError("expected one mail address")
         address = parse_address(addresses[0].addr_spec)
         return cls(Address(addresses[0].display_name, username=address.username, domain=address.domain))

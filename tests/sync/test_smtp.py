@@ -95,14 +95,8 @@ async def test_a_server_that_is_not_there_is_worth_a_retry() -> None:
         await transport(gone).send(message(), TO)
 
 
-async def test_a_server_that_says_nothing_is_worth_a_retry() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    listener = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with listener:
-        server = MailServer(port=listener.sockets[0].getsockname()[1])
+async def test_a_server_that_stops_in_the_middle_is_worth_a_retry() -> None:
+    async with mail_server(answers={"CONNECT": "220-there is more"}) as server:
         with pytest.raises(Retryable, match="smtp_unavailable"):
             await transport(server, timeout=0.2).send(message(), TO)
 
