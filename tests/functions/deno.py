@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
+from sauti_local.functions import deno_environment
 from sauti_local.paths import ROOT, SUPABASE, deno_binary
 
 FUNCTIONS = SUPABASE / "functions"
@@ -16,17 +16,12 @@ PERMISSIONS = ("--allow-net", "--allow-env", "--no-prompt")
 OFFLINE = ("--no-remote", "--no-npm", "--no-lock")
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Ours and `more`, without colours and without a look for updates."""
-    return os.environ | {"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1"} | more
-
-
 def deno(*arguments: str | Path, standard_input: str = "", **more: str) -> str:
     """Run Deno to its end, which has to be a good one; its standard output. `more` goes to the environment."""
     process = subprocess.run(
         [deno_binary(), *arguments],
         cwd=ROOT,
-        env=environment(**more),
+        env=deno_environment() | more,
         input=standard_input,
         capture_output=True,
         text=True,

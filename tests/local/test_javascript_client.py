@@ -50,11 +50,14 @@ async def play(stack: Stack) -> Steps:
         "calendar_url": f"{addresses.caldav_url}/ada/{marker}/",
         "marker": marker,
     }
+    environment = deno_environment() | {name: stack.environment[name] for name in ("NO_PROXY", "no_proxy")}
+    # The functions do without our package.json; this script takes the client from it.
+    del environment["DENO_NO_PACKAGE_JSON"]
     process = await asyncio.create_subprocess_exec(
         deno_binary(), "run", "--quiet", "--no-prompt", "--no-lock", "--cached-only", "--allow-net", "--allow-env",
         "--allow-read", SCRIPT,
         cwd=ROOT,
-        env={name: value for name, value in deno_environment().items() if name != "DENO_NO_PACKAGE_JSON"},
+        env=environment,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
