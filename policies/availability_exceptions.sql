@@ -1,4 +1,4 @@
--- Absences are their owners business; others see free slots.
+-- Absences are their owner''s business; others see free slots.
 
 alter table public.availability_exceptions enable row level security;
 revoke all on table public.availability_exceptions from public, anon, authenticated, service_role;
@@ -8,7 +8,7 @@ grant select, insert, update, delete on table public.availability_exceptions to 
 create policy select_own on public.availability_exceptions
 for select to authenticated
 using (professional_id = (select auth.uid()));
-comment on policy select_own on public.availability_exceptions is 'Absences are their owners business; others see free slots.';
+comment on policy select_own on public.availability_exceptions is 'Absences are their owner''s business; others see free slots.';
 
 create policy insert_own on public.availability_exceptions
 for insert to authenticated

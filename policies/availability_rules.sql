@@ -1,4 +1,4 @@
--- Weekly hours are their owners business; others see free slots.
+-- Weekly hours are their owner''s business; others see free slots.
 
 alter table public.availability_rules enable row level security;
 revoke all on table public.availability_rules from public, anon, authenticated, service_role;
@@ -8,7 +8,7 @@ grant select, insert, update, delete on table public.availability_rules to servi
 create policy select_own on public.availability_rules
 for select to authenticated
 using (professional_id = (select auth.uid()));
-comment on policy select_own on public.availability_rules is 'Weekly hours are their owners business; others see free slots.';
+comment on policy select_own on public.availability_rules is 'Weekly hours are their owner''s business; others see free slots.';
 
 create policy insert_own on public.availability_rules
 for insert to authenticated

@@ -7,6 +7,7 @@ python -m sauti_local.reference check    exit 1 and name the pages that are stal
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -194,31 +195,41 @@ def _access(catalog: Catalog) -> str:
 
 
 def _access_rows(relation: Relation) -> Iterable[str]:
+    """Give one row per role and reason, with the verbs that share it."""
     for role in ROLES:
+        verbs: dict[tuple[str, str, str], list[str]] = {}
         for verb in VERBS:
             grant = relation.grant(role, verb)
-            if grant is None:
-                continue
-            columns = "all" if grant.columns is None else ", ".join(f"`{column}`" for column in grant.columns)
-            if role == "service_role":
-                yield _row(f"`{role}`", verb, columns, "all", "The worker acts for the system.")
-                continue
-            if relation.kind == "view":
-                yield _row(
-                    f"`{role}`", verb, columns, "those of the tables below it", "Reads with the caller's rights."
-                )
-                continue
-            if not relation.rls:
-                yield _row(f"`{role}`", verb, columns, "all", "Holds nothing about anybody.")
-                continue
-            policy = relation.policy(role, verb)
-            if policy is None:
-                yield _row(f"`{role}`", verb, columns, "none", "No policy lets a row through.")
-                continue
-            conditions = [f"`{_flat(policy.using)}`"] if policy.using else []
-            if policy.check:
-                conditions.append(f"written: `{_flat(policy.check)}`")
-            yield _row(f"`{role}`", verb, columns, f"{'; '.join(conditions)} (`{policy.name}`)", policy.comment)
+            if grant is not None:
+                columns = "all" if grant.columns is None else ", ".join(f"`{column}`" for column in grant.columns)
+                verbs.setdefault((columns, *_rows_and_reason(relation, role, verb)), []).append(verb)
+        for (columns, rows, reason), which in verbs.items():
+            yield _row(f"`{role}`", ", ".join(which), columns, rows, reason)
+
+
+def _rows_and_reason(relation: Relation, role: str, verb: str) -> tuple[str, str]:
+    """Tell which rows the role reaches with the verb, and why it may."""
+    policy = relation.policy(role, verb)
+    if role == "service_role" and relation.schema != "realtime":
+        return "all", "The worker acts for the system."
+    if relation.kind == "view":
+        return "those of the tables below it", "Reads with the caller's rights."
+    if not relation.rls:
+        return "all", "Holds nothing about anybody."
+    if policy is None:
+        return "none", "No policy lets a row through."
+    conditions = [_condition(policy.using)] if policy.using else []
+    if policy.check and policy.check != policy.using:
+        conditions.append(f"written: {_condition(policy.check)}")
+    return f"{'; '.join(conditions)} (`{policy.name}`)", policy.comment
+
+
+def _condition(sql: str) -> str:
+    """Give a policy's expression as it was written: PostgreSQL prints ``(select f())`` with a name for its column."""
+    flat = re.sub(r"\( SELECT ([a-z_.]+\(\)) AS \w+\)", r"(select \1)", _flat(sql))
+    if flat.startswith("(") and flat.endswith(")") and not flat.startswith("(select"):
+        flat = flat[1:-1]
+    return f"`{flat}`"
 
 
 def _errors(catalog: Catalog) -> str:

@@ -28,7 +28,7 @@ using (professional_id = (select auth.uid()) or survivor_id = (select auth.uid()
 comment on policy select_parties on public.appointments is 'Professional and survivor of the appointment.';
 
 -- policies/availability_exceptions.sql
--- Absences are their owners business; others see free slots.
+-- Absences are their owner''s business; others see free slots.
 
 alter table public.availability_exceptions enable row level security;
 revoke all on table public.availability_exceptions from public, anon, authenticated, service_role;
@@ -38,7 +38,7 @@ grant select, insert, update, delete on table public.availability_exceptions to 
 create policy select_own on public.availability_exceptions
 for select to authenticated
 using (professional_id = (select auth.uid()));
-comment on policy select_own on public.availability_exceptions is 'Absences are their owners business; others see free slots.';
+comment on policy select_own on public.availability_exceptions is 'Absences are their owner''s business; others see free slots.';
 
 create policy insert_own on public.availability_exceptions
 for insert to authenticated
@@ -57,7 +57,7 @@ using (professional_id = (select auth.uid()));
 comment on policy delete_own on public.availability_exceptions is 'For oneself only.';
 
 -- policies/availability_rules.sql
--- Weekly hours are their owners business; others see free slots.
+-- Weekly hours are their owner''s business; others see free slots.
 
 alter table public.availability_rules enable row level security;
 revoke all on table public.availability_rules from public, anon, authenticated, service_role;
@@ -67,7 +67,7 @@ grant select, insert, update, delete on table public.availability_rules to servi
 create policy select_own on public.availability_rules
 for select to authenticated
 using (professional_id = (select auth.uid()));
-comment on policy select_own on public.availability_rules is 'Weekly hours are their owners business; others see free slots.';
+comment on policy select_own on public.availability_rules is 'Weekly hours are their owner''s business; others see free slots.';
 
 create policy insert_own on public.availability_rules
 for insert to authenticated
