@@ -203,6 +203,8 @@ class Postgres:
     async def _make_cluster(self, binaries: Path) -> None:
         """Run ``initdb`` beside the final place and rename: a directory that is there is whole."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        for left_by_a_kill in self.data_dir.parent.glob(f".{self.data_dir.name}-*"):
+            shutil.rmtree(left_by_a_kill, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{self.data_dir.name}-", dir=self.data_dir.parent))
         try:
             if _must_drop_privileges():
