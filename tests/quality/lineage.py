@@ -38,7 +38,7 @@ class Write:
 
 
 @dataclass
-class Mentions(Visitor):  # type: ignore[misc]
+class Mentions(Visitor):
     """What one statement says about reports; ``rows`` are the names under which its rows are known."""
 
     rows: frozenset[str]
