@@ -50,7 +50,15 @@ class Message:
 
     @classmethod
     def parse(cls, content: bytes, recipients: list[str]) -> Message:
-        """Read a message in Internet form (RFC 5322)."""
+        """Read a message in Internet form (RFC 5322); one that cannot be read is all text."""
+        try:
+            return cls._parse(content, recipients)
+        except Exception:  # the email package meets broken headers with whatever its parser stumbles over
+            text = content.decode(errors="replace")
+            return cls(str(uuid.uuid4()), "", tuple(recipients), "", text, "", (), (), datetime.now(UTC).isoformat())
+
+    @classmethod
+    def _parse(cls, content: bytes, recipients: list[str]) -> Message:
         message = BytesParser(_class=EmailMessage, policy=email.policy.default).parsebytes(content)
         text = message.get_body(("plain",))
         rich = message.get_body(("html",))
@@ -181,10 +189,14 @@ class Mailbox:
 def _content(part: MIMEPart | None) -> str:
     if part is None:
         return ""
-    if part.get_content_maintype() == "text":
-        return str(part.get_content())
     payload = part.get_payload(decode=True)
-    return base64.b64encode(payload if isinstance(payload, bytes) else b"").decode()
+    content = payload if isinstance(payload, bytes) else b""
+    if part.get_content_maintype() != "text":
+        return base64.b64encode(content).decode()
+    try:
+        return content.decode(part.get_content_charset("utf-8"), errors="replace")
+    except LookupError:
+        return content.decode(errors="replace")
 
 
 _STYLE = (
