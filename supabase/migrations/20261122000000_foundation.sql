@@ -118,12 +118,14 @@ insert into private.clock_offset default values;
 
 create or replace function private.appointment_during(starts_at timestamptz, duration_minutes integer)
 returns tstzrange
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select tstzrange(starts_at, starts_at + duration_minutes * interval '1 minute');
+begin
+  return tstzrange(starts_at, starts_at + duration_minutes * interval '1 minute');
+end;
 $$;
 comment on function private.appointment_during(timestamptz, integer) is 'From the start until the end, end excluded.';
 revoke all on function private.appointment_during(timestamptz, integer) from public, anon, authenticated, service_role;
@@ -136,12 +138,16 @@ grant execute on function private.appointment_during(timestamptz, integer) to se
 
 create or replace function private.clock()
 returns timestamptz
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select now() + o."offset" from private.clock_offset as o;
+begin
+  return (
+    select now() + o."offset" from private.clock_offset as o
+  );
+end;
 $$;
 comment on function private.clock() is 'The present moment for every rule: transaction time plus private.clock_offset.';
 revoke all on function private.clock() from public, anon, authenticated, service_role;
@@ -156,12 +162,14 @@ grant select on table private.clock_offset to anon, authenticated, service_role;
 
 create or replace function private.is_clean_text(value text, max_length integer)
 returns boolean
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select length(value) <= max_length and value !~ '[[:cntrl:]]';
+begin
+  return length(value) <= max_length and value !~ '[[:cntrl:]]';
+end;
 $$;
 comment on function private.is_clean_text(text, integer) is 'True for one line of at most max_length characters without control characters.';
 revoke all on function private.is_clean_text(text, integer) from public, anon, authenticated, service_role;
@@ -174,18 +182,20 @@ grant execute on function private.is_clean_text(text, integer) to anon, authenti
 
 create or replace function private.is_short_list(items text[], max_items integer, max_length integer)
 returns boolean
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(array_ndims(items), 1) = 1
+begin
+  return coalesce(array_ndims(items), 1) = 1
     and cardinality(items) <= max_items
     and not exists (
       select 1
       from unnest(items) as item
       where item is null or item !~ '^[^[:cntrl:]]+$' or length(item) > max_length
     );
+end;
 $$;
 comment on function private.is_short_list(text[], integer, integer) is 'True when the array has at most max_items members, each of 1 to max_length characters without control characters.';
 revoke all on function private.is_short_list(text[], integer, integer) from public, anon, authenticated, service_role;

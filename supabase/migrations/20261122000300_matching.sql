@@ -9,7 +9,8 @@ set check_function_bodies = off;
 create table public.matched_services (
   id uuid primary key default gen_random_uuid(),
   report_id uuid not null references public.reports (report_id) on delete cascade,
-  service_id uuid not null references public.support_services (id) on delete cascade,
+  -- No cascade: a service that was offered a case cannot be deleted from under it. An account's end takes both.
+  service_id uuid not null references public.support_services (id),
   professional_id uuid not null references public.professionals (id) on delete cascade,
   service_type public.service_type not null,
   incident_type public.incident_type not null,
@@ -62,21 +63,21 @@ comment on column public.matched_services.created_at is 'When the row was made.'
 
 create table private.matching_settings (
   id boolean primary key default true check (id),
-  weight_speciality numeric not null default 25 check (weight_speciality >= 0),
-  weight_proximity numeric not null default 20 check (weight_proximity >= 0),
-  weight_availability numeric not null default 15 check (weight_availability >= 0),
-  weight_language numeric not null default 10 check (weight_language >= 0),
-  weight_gender numeric not null default 10 check (weight_gender >= 0),
-  weight_needs numeric not null default 5 check (weight_needs >= 0),
-  weight_load numeric not null default 5 check (weight_load >= 0),
-  weight_boost numeric not null default 10 check (weight_boost >= 0),
-  generalist_speciality numeric not null default 0.5 check (generalist_speciality between 0 and 1),
-  remote_proximity numeric not null default 0.4 check (remote_proximity between 0 and 1),
-  proximity_half_km numeric not null default 20 check (proximity_half_km > 0),
+  weight_speciality double precision not null default 25 check (weight_speciality >= 0),
+  weight_proximity double precision not null default 20 check (weight_proximity >= 0),
+  weight_availability double precision not null default 15 check (weight_availability >= 0),
+  weight_language double precision not null default 10 check (weight_language >= 0),
+  weight_gender double precision not null default 10 check (weight_gender >= 0),
+  weight_needs double precision not null default 5 check (weight_needs >= 0),
+  weight_load double precision not null default 5 check (weight_load >= 0),
+  weight_boost double precision not null default 10 check (weight_boost >= 0),
+  generalist_speciality double precision not null default 0.5 check (generalist_speciality between 0 and 1),
+  remote_proximity double precision not null default 0.4 check (remote_proximity between 0 and 1),
+  proximity_half_km double precision not null default 20 check (proximity_half_km > 0),
   availability_half_high interval not null default '4 hours' check (availability_half_high > '0'),
   availability_half_medium interval not null default '24 hours' check (availability_half_medium > '0'),
   availability_half_low interval not null default '72 hours' check (availability_half_low > '0'),
-  boost_per_case numeric not null default 0.6 check (boost_per_case between 0 and 1),
+  boost_per_case double precision not null default 0.6 check (boost_per_case between 0 and 1),
   boost_decay interval not null default '30 days' check (boost_decay > '0'),
   offers_low integer not null default 3 check (offers_low between 1 and 100),
   offers_medium integer not null default 5 check (offers_medium between 1 and 100),
@@ -91,11 +92,13 @@ create table private.matching_settings (
   open_after_others interval not null default '12 hours',
   escalate_after_high interval not null default '12 hours',
   escalate_after_others interval not null default '24 hours',
-  widen_factor numeric not null default 2 check (widen_factor between 1 and 2),
+  widen_factor double precision not null default 2 check (widen_factor between 1 and 2),
   candidate_pool integer not null default 64 check (candidate_pool between 16 and 1000),
   constraint matching_settings_weights_sum_to_100 check (
-    weight_speciality + weight_proximity + weight_availability + weight_language + weight_gender + weight_needs
-      + weight_load + weight_boost = 100
+    abs(
+      weight_speciality + weight_proximity + weight_availability + weight_language + weight_gender + weight_needs
+        + weight_load + weight_boost - 100
+    ) < 0.001
   )
 );
 comment on table private.matching_settings is 'One row: weights of the score, numbers of offers, pace of the response clock. Changed by administrators with SQL.';
@@ -304,7 +307,8 @@ begin
     for no key update of r, c skip locked
   loop
     if v_due.nudged_at is null and v_due.started_at + v_due.nudge_after <= v_now then
-      perform private.notify(m.professional_id, 'offer_reminder', match_id => m.id)
+      insert into public.notifications (user_id, kind, matched_services, created_at)
+      select m.professional_id, 'offer_reminder', m.id, v_now
       from public.matched_services as m
       where m.report_id = v_due.report_id and m.service_type = v_due.service_type and m.match_status_type = 'pending';
       update private.response_clocks as c
@@ -370,9 +374,11 @@ declare
   v_excluded uuid[];
   v_factor double precision;
   v_half_wait double precision;
+  v_decay double precision;
 begin
   select s.* into strict v_settings from private.matching_settings as s;
   v_factor := case stage when 0 then 1 else v_settings.widen_factor end;
+  v_decay := extract(epoch from v_settings.boost_decay);
   v_half_wait := extract(epoch from case report.urgency
     when 'high' then v_settings.availability_half_high
     when 'medium' then v_settings.availability_half_medium
@@ -478,9 +484,7 @@ begin
         else greatest(
           case when c.is_remote then v_settings.remote_proximity else 0 end,
           coalesce(
-            power(
-              0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km::double precision
-            )::numeric, 0
+            power(0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km), 0
           )
         )
       end as proximity,
@@ -495,14 +499,16 @@ begin
       )::integer as gender,
       v_settings.weight_needs * case
         when report.special_needs = '{}' then 1
-        else (select count(*) from unnest(report.special_needs) as need where lower(need) = any (s.specialisations))::numeric
+        else (
+          select count(*)::double precision from unnest(report.special_needs) as need where lower(need) = any (s.specialisations)
+        )
           / cardinality(report.special_needs)
       end as needs,
-      v_settings.weight_load * (1 - c.open_cases::numeric / s.max_active_cases) as load,
+      v_settings.weight_load * (1 - c.open_cases::double precision / s.max_active_cases) as load,
       v_settings.weight_boost * least(1, coalesce((
         select sum(
           v_settings.boost_per_case * greatest(
-            0, 1 - extract(epoch from v_now - b.granted_at) / extract(epoch from v_settings.boost_decay)
+            0, 1 - extract(epoch from v_now - b.granted_at)::double precision / v_decay
           )
         )
         from private.completion_boosts as b
@@ -531,21 +537,22 @@ begin
     select c.*,
       v_settings.weight_availability * case
         when free.starts_at is null then 0
-        else power(0.5, greatest(0, extract(epoch from free.starts_at - v_now)) / v_half_wait)::numeric
+        else power(0.5, greatest(0, extract(epoch from free.starts_at - v_now)::double precision) / v_half_wait)
       end as availability
     from shortlist as c
     left join private.soonest_free(
       array(select s.professional_id from shortlist as s), array(select s.professional_id from shortlist as s where s.at_any_hour), v_now
     ) as free on free.professional_id = c.professional_id
   )
-  select t.service_id, t.professional_id, round(t.subtotal + t.availability, 3),
+  select t.service_id, t.professional_id, t.score,
     jsonb_build_object(
-      'speciality', round(t.speciality, 3), 'proximity', round(t.proximity, 3), 'availability', round(t.availability, 3),
-      'language', t.language, 'gender', t.gender, 'needs', round(t.needs, 3), 'load', round(t.load, 3),
-      'boost', round(t.boost, 3), 'stage', stage
+      'speciality', round(t.speciality::numeric, 3), 'proximity', round(t.proximity::numeric, 3),
+      'availability', round(t.availability::numeric, 3), 'language', round(t.language::numeric, 3),
+      'gender', round(t.gender::numeric, 3), 'needs', round(t.needs::numeric, 3), 'load', round(t.load::numeric, 3),
+      'boost', round(t.boost::numeric, 3), 'stage', stage
     )
-  from timed as t
-  order by round(t.subtotal + t.availability, 3) desc, t.waiting_since, t.service_id
+  from (select c.*, round((c.subtotal + c.availability)::numeric, 3) as score from timed as c) as t
+  order by t.score desc, t.waiting_since, t.service_id
   limit wanted;
 end;
 $$;
@@ -581,9 +588,9 @@ begin
     set escalated_at = private.clock()
     where c.report_id = report.report_id and c.service_type = escalate.service_type
       and c.escalated_at is null and escalate.reason <> 'no_child_specialist';
-    perform private.notify(p.id, 'case_escalated', report_id => report.report_id)
-    from public.profiles as p
-    where p.user_type = 'admin';
+    perform private.notify(
+      array(select p.id from public.profiles as p where p.user_type = 'admin'), 'case_escalated', report_id => report.report_id
+    );
   end if;
 end;
 $$;
@@ -761,13 +768,17 @@ revoke all on function private.match_report(uuid) from public, anon, authenticat
 
 create or replace function private.offers_wanted(urgency public.urgency_level)
 returns integer
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select case urgency when 'high' then s.offers_high when 'medium' then s.offers_medium else s.offers_low end
-  from private.matching_settings as s;
+begin
+  return (
+    select case urgency when 'high' then s.offers_high when 'medium' then s.offers_medium else s.offers_low end
+    from private.matching_settings as s
+  );
+end;
 $$;
 comment on function private.offers_wanted(public.urgency_level) is 'Offers per required service, from private.matching_settings.';
 revoke all on function private.offers_wanted(public.urgency_level) from public, anon, authenticated, service_role;
@@ -779,16 +790,20 @@ revoke all on function private.offers_wanted(public.urgency_level) from public, 
 
 create or replace function private.open_cases(service_id uuid)
 returns integer
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select count(*)::integer
-  from public.matched_services as m
-  where m.service_id = open_cases.service_id
-    and m.match_status_type = 'accepted'
-    and m.professional_completed_at is null;
+begin
+  return (
+    select count(*)::integer
+    from public.matched_services as m
+    where m.service_id = open_cases.service_id
+      and m.match_status_type = 'accepted'
+      and m.professional_completed_at is null
+  );
+end;
 $$;
 comment on function private.open_cases(uuid) is 'Number of accepted offers of the service that its professional has not completed.';
 revoke all on function private.open_cases(uuid) from public, anon, authenticated, service_role;
@@ -802,13 +817,14 @@ revoke all on function private.open_cases(uuid) from public, anon, authenticated
 
 create or replace function private.refresh_matching_lanes(service_ids uuid[])
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   -- Two refreshes of one service at once would each miss the other's rows: the service row orders them.
-  select s.id from public.support_services as s where s.id = any (service_ids) order by s.id for no key update;
+  perform 1 from public.support_services as s where s.id = any (service_ids) order by s.id for no key update;
 
   delete from private.matching_lanes as l where l.service_id = any (service_ids);
 
@@ -834,6 +850,7 @@ as $$
     and s.verification_status = 'verified'
     and p.verification_status = 'verified'
     and load.open_cases < s.max_active_cases;
+end;
 $$;
 comment on function private.refresh_matching_lanes(uuid[]) is 'Makes private.matching_lanes true again for the given services.';
 revoke all on function private.refresh_matching_lanes(uuid[]) from public, anon, authenticated, service_role;
@@ -917,11 +934,13 @@ revoke all on function private.replace_offer(public.reports, public.service_type
 
 create or replace function private.soonest_free(professional_ids uuid[], at_any_hour uuid[], from_time timestamptz)
 returns table (professional_id uuid, starts_at timestamptz)
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
+  return query
   with asked as (
     select p.id, p.time_zone, p.id = any (at_any_hour) as at_any_hour,
       exists (select 1 from public.availability_rules as r where r.professional_id = p.id) as has_rules
@@ -991,6 +1010,7 @@ as $$
   cross join lateral unnest(f.during) as gap (during)
   where upper(gap.during) - lower(gap.during) >= interval '1 hour'
   group by f.id;
+end;
 $$;
 comment on function private.soonest_free(uuid[], uuid[], timestamptz) is 'Start of each professional''s first free hour in the seven days from from_time; no row when there is none.';
 revoke all on function private.soonest_free(uuid[], uuid[], timestamptz) from public, anon, authenticated, service_role;
@@ -1002,13 +1022,15 @@ revoke all on function private.soonest_free(uuid[], uuid[], timestamptz) from pu
 
 create or replace function private.sphere_chord(kilometres double precision)
 returns double precision
-language sql
+language plpgsql
 immutable
 strict
 security invoker
 set search_path = ''
 as $$
-  select 2 * sin(least(kilometres / (2 * 6371.0088), pi() / 2));
+begin
+  return 2 * sin(least(kilometres / (2 * 6371.0088), pi() / 2));
+end;
 $$;
 comment on function private.sphere_chord(double precision) is 'Kilometres over ground → chord of the unit sphere, at most 2.';
 revoke all on function private.sphere_chord(double precision) from public, anon, authenticated, service_role;
@@ -1020,13 +1042,15 @@ revoke all on function private.sphere_chord(double precision) from public, anon,
 
 create or replace function private.sphere_km(chord double precision)
 returns double precision
-language sql
+language plpgsql
 immutable
 strict
 security invoker
 set search_path = ''
 as $$
-  select 2 * 6371.0088 * asin(least(1, chord / 2));
+begin
+  return 2 * 6371.0088 * asin(least(1, chord / 2));
+end;
 $$;
 comment on function private.sphere_km(double precision) is 'Chord of the unit sphere (0 to 2) → kilometres along the ground, mean Earth radius.';
 revoke all on function private.sphere_km(double precision) from public, anon, authenticated, service_role;
@@ -1039,17 +1063,19 @@ revoke all on function private.sphere_km(double precision) from public, anon, au
 
 create or replace function private.sphere_point(latitude double precision, longitude double precision)
 returns extensions.cube
-language sql
+language plpgsql
 immutable
 strict
 security invoker
 set search_path = ''
 as $$
-  select extensions.cube(array[
+begin
+  return extensions.cube(array[
     cos(radians(latitude)) * cos(radians(longitude)),
     cos(radians(latitude)) * sin(radians(longitude)),
     sin(radians(latitude))
   ]);
+end;
 $$;
 comment on function private.sphere_point(double precision, double precision) is 'Degrees north and east → point on the unit sphere; null when either is null.';
 revoke all on function private.sphere_point(double precision, double precision) from public, anon, authenticated, service_role;
@@ -1070,7 +1096,8 @@ as $$
 begin
   perform private.broadcast(o.professional_id, 'match', 'INSERT', 'matched_services', o.id, o.match_status_type::text)
   from offered as o;
-  perform private.notify(o.professional_id, 'offer_made', match_id => o.id)
+  insert into public.notifications (user_id, kind, matched_services, created_at)
+  select o.professional_id, 'offer_made', o.id, private.clock()
   from offered as o
   where o.match_status_type = 'pending';
   return null;
@@ -1265,11 +1292,12 @@ for each statement execute function private.tg_support_services__refresh_lanes()
 
 create or replace function private.update_match_status(report_id uuid)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   update public.reports as r
   set match_status = now_true.match_status
   from (
@@ -1294,6 +1322,7 @@ as $$
     end as match_status
   ) as now_true
   where r.report_id = update_match_status.report_id and r.match_status <> now_true.match_status;
+end;
 $$;
 comment on function private.update_match_status(uuid) is 'Recomputes reports.match_status.';
 revoke all on function private.update_match_status(uuid) from public, anon, authenticated, service_role;

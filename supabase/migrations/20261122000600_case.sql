@@ -75,14 +75,16 @@ revoke all on function private.archive_report(uuid) from public, anon, authentic
 
 create or replace function private.broadcast(user_id uuid, event text, op text, table_name text, row_id uuid, status text)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select realtime.send(
+begin
+  perform realtime.send(
     jsonb_build_object('op', op, 'table', table_name, 'id', row_id, 'status', status), event, 'user:' || user_id, true
   );
+end;
 $$;
 comment on function private.broadcast(uuid, text, text, text, uuid, text) is 'Sends {op, table, id, status} to the private topic user:<id>. Never a name, a text or a place.';
 revoke all on function private.broadcast(uuid, text, text, text, uuid, text) from public, anon, authenticated, service_role;
@@ -136,7 +138,7 @@ begin
     values (v_user_id, v_match.report_id, v_now)
     on conflict do nothing;
     if v_match.survivor_completed_at is null then
-      perform private.notify(v_survivor_id, 'completion_requested', match_id => v_match.id);
+      perform private.notify(array[v_survivor_id], 'completion_requested', match_id => v_match.id);
     end if;
     perform private.rematch_waiting(array[v_user_id]);
   elsif v_survivor_id = v_user_id and v_match.survivor_completed_at is null then
@@ -145,7 +147,7 @@ begin
     where m.id = v_match.id
     returning m.* into v_match;
     if v_match.professional_completed_at is null then
-      perform private.notify(v_match.professional_id, 'completion_requested', match_id => v_match.id);
+      perform private.notify(array[v_match.professional_id], 'completion_requested', match_id => v_match.id);
     end if;
   end if;
 
@@ -157,8 +159,7 @@ begin
     update public.appointments as a
     set status = 'cancelled', cancelled_by = v_user_id
     where a.matched_services = v_match.id and a.status in ('requested', 'confirmed') and a.appointment_date > v_now;
-    perform private.notify(party.id, 'case_closed', match_id => v_match.id)
-    from unnest(array[v_match.professional_id, v_survivor_id]) as party (id);
+    perform private.notify(array[v_match.professional_id, v_survivor_id], 'case_closed', match_id => v_match.id);
     perform private.archive_report(v_match.report_id);
   end if;
   return v_match;
@@ -232,7 +233,7 @@ begin
         where m.report_id = v_match.report_id and m.professional_id = v_match.professional_id
           and m.professional_completed_at is not null
       );
-    perform private.notify(v_match.professional_id, 'completion_disputed', match_id => v_match.id);
+    perform private.notify(array[v_match.professional_id], 'completion_disputed', match_id => v_match.id);
   end if;
   return v_match;
 end;
@@ -259,24 +260,29 @@ revoke all on function public.dispute_completion(uuid) from public, anon, authen
 grant execute on function public.dispute_completion(uuid) to anon, authenticated;
 
 -- supabase/schemas/60_case/notify.sql
--- Writes a notification; its triggers ring the person's app and queue the mail.
+-- Notifies some people of one event; the triggers ring their apps and queue the mails, all with one statement.
 --
--- Called by triggers and functions of the case, with the rights of those definers. Locks: none.
+-- Called by triggers and functions of the case, with the rights of those definers. A null among the ids is nobody.
+-- Locks: none.
 
 create or replace function private.notify(
-  user_id uuid, kind text, match_id uuid default null, appointment_id uuid default null, report_id uuid default null
+  user_ids uuid[], kind text, match_id uuid default null, appointment_id uuid default null, report_id uuid default null
 )
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   insert into public.notifications (user_id, kind, matched_services, appointment_id, report_id, created_at)
-  values (notify.user_id, notify.kind, notify.match_id, notify.appointment_id, notify.report_id, private.clock());
+  select person.id, notify.kind, notify.match_id, notify.appointment_id, notify.report_id, private.clock()
+  from unnest(user_ids) as person (id)
+  where person.id is not null;
+end;
 $$;
-comment on function private.notify(uuid, text, uuid, uuid, uuid) is 'Notifies one person of one kind of event, by ids.';
-revoke all on function private.notify(uuid, text, uuid, uuid, uuid) from public, anon, authenticated, service_role;
+comment on function private.notify(uuid[], text, uuid, uuid, uuid) is 'Notifies each of the people of one kind of event, by ids.';
+revoke all on function private.notify(uuid[], text, uuid, uuid, uuid) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/60_case/service_stages.sql
 -- How far each required service of a report has come, in words for the survivor.

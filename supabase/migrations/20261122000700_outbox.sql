@@ -62,32 +62,36 @@ comment on column private.outbox_jobs.finished_at is 'When it became done or dea
 
 create or replace function private.appointment_facts(appointment public.appointments)
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select jsonb_build_object(
-    'appointment_id', appointment.appointment_id,
-    'uid', appointment.appointment_id || '@sauti',
-    'starts_at', appointment.appointment_date,
-    'ends_at', upper(private.appointment_during(appointment.appointment_date, appointment.duration_minutes)),
-    'duration_minutes', appointment.duration_minutes,
-    'status', appointment.status,
-    'sequence', appointment.sequence,
-    'time_zone', appointment.time_zone,
-    'meeting_url', appointment.meeting_url,
-    'location', appointment.location,
-    'case_code', (
-      select r.case_code
-      from public.matched_services as m
-      join public.reports as r on r.report_id = m.report_id
-      where m.id = appointment.matched_services
-    ),
-    'created_at', appointment.created_at,
-    'revised_at', appointment.updated_at
-  )
-  where appointment.appointment_id is not null;
+begin
+  return (
+    select jsonb_build_object(
+      'appointment_id', appointment.appointment_id,
+      'uid', appointment.appointment_id || '@sauti',
+      'starts_at', appointment.appointment_date,
+      'ends_at', upper(private.appointment_during(appointment.appointment_date, appointment.duration_minutes)),
+      'duration_minutes', appointment.duration_minutes,
+      'status', appointment.status,
+      'sequence', appointment.sequence,
+      'time_zone', appointment.time_zone,
+      'meeting_url', appointment.meeting_url,
+      'location', appointment.location,
+      'case_code', (
+        select r.case_code
+        from public.matched_services as m
+        join public.reports as r on r.report_id = m.report_id
+        where m.id = appointment.matched_services
+      ),
+      'created_at', appointment.created_at,
+      'revised_at', appointment.updated_at
+    )
+    where appointment.appointment_id is not null
+  );
+end;
 $$;
 comment on function private.appointment_facts(public.appointments) is 'jsonb for calendar entries and mail; null for no appointment.';
 revoke all on function private.appointment_facts(public.appointments) from public, anon, authenticated, service_role;
@@ -498,6 +502,10 @@ begin
     return null;
   end if;
 
+  if v_reader.user_type = 'survivor' and v_report.report_id is null then
+    -- Without a case there is no contact preference to go by, so the app alone tells it.
+    return null;
+  end if;
   if v_reader.id = v_report.user_id then
     if v_report.contact_preference <> 'email' then
       return null;

@@ -378,4 +378,4 @@ comment on policy update_own on public.support_services is 'The column grants ke
 create policy delete_own on public.support_services
 for delete to authenticated
 using (professional_id = (select auth.uid()));
-comment on policy delete_own on public.support_services is 'A service that was never offered a case may go; offers go with it.';
+comment on policy delete_own on public.support_services is 'A service that was never offered a case may go; the foreign key of the offers keeps the others.';

@@ -5,12 +5,14 @@
 
 create or replace function private.appointment_during(starts_at timestamptz, duration_minutes integer)
 returns tstzrange
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select tstzrange(starts_at, starts_at + duration_minutes * interval '1 minute');
+begin
+  return tstzrange(starts_at, starts_at + duration_minutes * interval '1 minute');
+end;
 $$;
 comment on function private.appointment_during(timestamptz, integer) is 'From the start until the end, end excluded.';
 revoke all on function private.appointment_during(timestamptz, integer) from public, anon, authenticated, service_role;

@@ -4,12 +4,16 @@
 
 create or replace function private.clock()
 returns timestamptz
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select now() + o."offset" from private.clock_offset as o;
+begin
+  return (
+    select now() + o."offset" from private.clock_offset as o
+  );
+end;
 $$;
 comment on function private.clock() is 'The present moment for every rule: transaction time plus private.clock_offset.';
 revoke all on function private.clock() from public, anon, authenticated, service_role;

@@ -5,12 +5,14 @@
 
 create or replace function private.is_clean_text(value text, max_length integer)
 returns boolean
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select length(value) <= max_length and value !~ '[[:cntrl:]]';
+begin
+  return length(value) <= max_length and value !~ '[[:cntrl:]]';
+end;
 $$;
 comment on function private.is_clean_text(text, integer) is 'True for one line of at most max_length characters without control characters.';
 revoke all on function private.is_clean_text(text, integer) from public, anon, authenticated, service_role;

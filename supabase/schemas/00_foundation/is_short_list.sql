@@ -4,18 +4,20 @@
 
 create or replace function private.is_short_list(items text[], max_items integer, max_length integer)
 returns boolean
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(array_ndims(items), 1) = 1
+begin
+  return coalesce(array_ndims(items), 1) = 1
     and cardinality(items) <= max_items
     and not exists (
       select 1
       from unnest(items) as item
       where item is null or item !~ '^[^[:cntrl:]]+$' or length(item) > max_length
     );
+end;
 $$;
 comment on function private.is_short_list(text[], integer, integer) is 'True when the array has at most max_items members, each of 1 to max_length characters without control characters.';
 revoke all on function private.is_short_list(text[], integer, integer) from public, anon, authenticated, service_role;

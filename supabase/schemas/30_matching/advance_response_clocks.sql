@@ -55,7 +55,8 @@ begin
     for no key update of r, c skip locked
   loop
     if v_due.nudged_at is null and v_due.started_at + v_due.nudge_after <= v_now then
-      perform private.notify(m.professional_id, 'offer_reminder', match_id => m.id)
+      insert into public.notifications (user_id, kind, matched_services, created_at)
+      select m.professional_id, 'offer_reminder', m.id, v_now
       from public.matched_services as m
       where m.report_id = v_due.report_id and m.service_type = v_due.service_type and m.match_status_type = 'pending';
       update private.response_clocks as c

@@ -23,9 +23,11 @@ declare
   v_excluded uuid[];
   v_factor double precision;
   v_half_wait double precision;
+  v_decay double precision;
 begin
   select s.* into strict v_settings from private.matching_settings as s;
   v_factor := case stage when 0 then 1 else v_settings.widen_factor end;
+  v_decay := extract(epoch from v_settings.boost_decay);
   v_half_wait := extract(epoch from case report.urgency
     when 'high' then v_settings.availability_half_high
     when 'medium' then v_settings.availability_half_medium
@@ -131,9 +133,7 @@ begin
         else greatest(
           case when c.is_remote then v_settings.remote_proximity else 0 end,
           coalesce(
-            power(
-              0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km::double precision
-            )::numeric, 0
+            power(0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km), 0
           )
         )
       end as proximity,
@@ -148,14 +148,16 @@ begin
       )::integer as gender,
       v_settings.weight_needs * case
         when report.special_needs = '{}' then 1
-        else (select count(*) from unnest(report.special_needs) as need where lower(need) = any (s.specialisations))::numeric
+        else (
+          select count(*)::double precision from unnest(report.special_needs) as need where lower(need) = any (s.specialisations)
+        )
           / cardinality(report.special_needs)
       end as needs,
-      v_settings.weight_load * (1 - c.open_cases::numeric / s.max_active_cases) as load,
+      v_settings.weight_load * (1 - c.open_cases::double precision / s.max_active_cases) as load,
       v_settings.weight_boost * least(1, coalesce((
         select sum(
           v_settings.boost_per_case * greatest(
-            0, 1 - extract(epoch from v_now - b.granted_at) / extract(epoch from v_settings.boost_decay)
+            0, 1 - extract(epoch from v_now - b.granted_at)::double precision / v_decay
           )
         )
         from private.completion_boosts as b
@@ -184,21 +186,22 @@ begin
     select c.*,
       v_settings.weight_availability * case
         when free.starts_at is null then 0
-        else power(0.5, greatest(0, extract(epoch from free.starts_at - v_now)) / v_half_wait)::numeric
+        else power(0.5, greatest(0, extract(epoch from free.starts_at - v_now)::double precision) / v_half_wait)
       end as availability
     from shortlist as c
     left join private.soonest_free(
       array(select s.professional_id from shortlist as s), array(select s.professional_id from shortlist as s where s.at_any_hour), v_now
     ) as free on free.professional_id = c.professional_id
   )
-  select t.service_id, t.professional_id, round(t.subtotal + t.availability, 3),
+  select t.service_id, t.professional_id, t.score,
     jsonb_build_object(
-      'speciality', round(t.speciality, 3), 'proximity', round(t.proximity, 3), 'availability', round(t.availability, 3),
-      'language', t.language, 'gender', t.gender, 'needs', round(t.needs, 3), 'load', round(t.load, 3),
-      'boost', round(t.boost, 3), 'stage', stage
+      'speciality', round(t.speciality::numeric, 3), 'proximity', round(t.proximity::numeric, 3),
+      'availability', round(t.availability::numeric, 3), 'language', round(t.language::numeric, 3),
+      'gender', round(t.gender::numeric, 3), 'needs', round(t.needs::numeric, 3), 'load', round(t.load::numeric, 3),
+      'boost', round(t.boost::numeric, 3), 'stage', stage
     )
-  from timed as t
-  order by round(t.subtotal + t.availability, 3) desc, t.waiting_since, t.service_id
+  from (select c.*, round((c.subtotal + c.availability)::numeric, 3) as score from timed as c) as t
+  order by t.score desc, t.waiting_since, t.service_id
   limit wanted;
 end;
 $$;

@@ -24,9 +24,9 @@ begin
     set escalated_at = private.clock()
     where c.report_id = report.report_id and c.service_type = escalate.service_type
       and c.escalated_at is null and escalate.reason <> 'no_child_specialist';
-    perform private.notify(p.id, 'case_escalated', report_id => report.report_id)
-    from public.profiles as p
-    where p.user_type = 'admin';
+    perform private.notify(
+      array(select p.id from public.profiles as p where p.user_type = 'admin'), 'case_escalated', report_id => report.report_id
+    );
   end if;
 end;
 $$;

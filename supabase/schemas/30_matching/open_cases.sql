@@ -4,16 +4,20 @@
 
 create or replace function private.open_cases(service_id uuid)
 returns integer
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select count(*)::integer
-  from public.matched_services as m
-  where m.service_id = open_cases.service_id
-    and m.match_status_type = 'accepted'
-    and m.professional_completed_at is null;
+begin
+  return (
+    select count(*)::integer
+    from public.matched_services as m
+    where m.service_id = open_cases.service_id
+      and m.match_status_type = 'accepted'
+      and m.professional_completed_at is null
+  );
+end;
 $$;
 comment on function private.open_cases(uuid) is 'Number of accepted offers of the service that its professional has not completed.';
 revoke all on function private.open_cases(uuid) from public, anon, authenticated, service_role;

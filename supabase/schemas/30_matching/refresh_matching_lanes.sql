@@ -6,13 +6,14 @@
 
 create or replace function private.refresh_matching_lanes(service_ids uuid[])
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   -- Two refreshes of one service at once would each miss the other's rows: the service row orders them.
-  select s.id from public.support_services as s where s.id = any (service_ids) order by s.id for no key update;
+  perform 1 from public.support_services as s where s.id = any (service_ids) order by s.id for no key update;
 
   delete from private.matching_lanes as l where l.service_id = any (service_ids);
 
@@ -38,6 +39,7 @@ as $$
     and s.verification_status = 'verified'
     and p.verification_status = 'verified'
     and load.open_cases < s.max_active_cases;
+end;
 $$;
 comment on function private.refresh_matching_lanes(uuid[]) is 'Makes private.matching_lanes true again for the given services.';
 revoke all on function private.refresh_matching_lanes(uuid[]) from public, anon, authenticated, service_role;

@@ -6,11 +6,13 @@
 
 create or replace function private.soonest_free(professional_ids uuid[], at_any_hour uuid[], from_time timestamptz)
 returns table (professional_id uuid, starts_at timestamptz)
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
+  return query
   with asked as (
     select p.id, p.time_zone, p.id = any (at_any_hour) as at_any_hour,
       exists (select 1 from public.availability_rules as r where r.professional_id = p.id) as has_rules
@@ -80,6 +82,7 @@ as $$
   cross join lateral unnest(f.during) as gap (during)
   where upper(gap.during) - lower(gap.during) >= interval '1 hour'
   group by f.id;
+end;
 $$;
 comment on function private.soonest_free(uuid[], uuid[], timestamptz) is 'Start of each professional''s first free hour in the seven days from from_time; no row when there is none.';
 revoke all on function private.soonest_free(uuid[], uuid[], timestamptz) from public, anon, authenticated, service_role;

@@ -4,13 +4,15 @@
 
 create or replace function private.sphere_chord(kilometres double precision)
 returns double precision
-language sql
+language plpgsql
 immutable
 strict
 security invoker
 set search_path = ''
 as $$
-  select 2 * sin(least(kilometres / (2 * 6371.0088), pi() / 2));
+begin
+  return 2 * sin(least(kilometres / (2 * 6371.0088), pi() / 2));
+end;
 $$;
 comment on function private.sphere_chord(double precision) is 'Kilometres over ground → chord of the unit sphere, at most 2.';
 revoke all on function private.sphere_chord(double precision) from public, anon, authenticated, service_role;

@@ -5,17 +5,19 @@
 
 create or replace function private.sphere_point(latitude double precision, longitude double precision)
 returns extensions.cube
-language sql
+language plpgsql
 immutable
 strict
 security invoker
 set search_path = ''
 as $$
-  select extensions.cube(array[
+begin
+  return extensions.cube(array[
     cos(radians(latitude)) * cos(radians(longitude)),
     cos(radians(latitude)) * sin(radians(longitude)),
     sin(radians(latitude))
   ]);
+end;
 $$;
 comment on function private.sphere_point(double precision, double precision) is 'Degrees north and east → point on the unit sphere; null when either is null.';
 revoke all on function private.sphere_point(double precision, double precision) from public, anon, authenticated, service_role;

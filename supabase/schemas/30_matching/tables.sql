@@ -5,7 +5,8 @@
 create table public.matched_services (
   id uuid primary key default gen_random_uuid(),
   report_id uuid not null references public.reports (report_id) on delete cascade,
-  service_id uuid not null references public.support_services (id) on delete cascade,
+  -- No cascade: a service that was offered a case cannot be deleted from under it. An account's end takes both.
+  service_id uuid not null references public.support_services (id),
   professional_id uuid not null references public.professionals (id) on delete cascade,
   service_type public.service_type not null,
   incident_type public.incident_type not null,
@@ -58,21 +59,21 @@ comment on column public.matched_services.created_at is 'When the row was made.'
 
 create table private.matching_settings (
   id boolean primary key default true check (id),
-  weight_speciality numeric not null default 25 check (weight_speciality >= 0),
-  weight_proximity numeric not null default 20 check (weight_proximity >= 0),
-  weight_availability numeric not null default 15 check (weight_availability >= 0),
-  weight_language numeric not null default 10 check (weight_language >= 0),
-  weight_gender numeric not null default 10 check (weight_gender >= 0),
-  weight_needs numeric not null default 5 check (weight_needs >= 0),
-  weight_load numeric not null default 5 check (weight_load >= 0),
-  weight_boost numeric not null default 10 check (weight_boost >= 0),
-  generalist_speciality numeric not null default 0.5 check (generalist_speciality between 0 and 1),
-  remote_proximity numeric not null default 0.4 check (remote_proximity between 0 and 1),
-  proximity_half_km numeric not null default 20 check (proximity_half_km > 0),
+  weight_speciality double precision not null default 25 check (weight_speciality >= 0),
+  weight_proximity double precision not null default 20 check (weight_proximity >= 0),
+  weight_availability double precision not null default 15 check (weight_availability >= 0),
+  weight_language double precision not null default 10 check (weight_language >= 0),
+  weight_gender double precision not null default 10 check (weight_gender >= 0),
+  weight_needs double precision not null default 5 check (weight_needs >= 0),
+  weight_load double precision not null default 5 check (weight_load >= 0),
+  weight_boost double precision not null default 10 check (weight_boost >= 0),
+  generalist_speciality double precision not null default 0.5 check (generalist_speciality between 0 and 1),
+  remote_proximity double precision not null default 0.4 check (remote_proximity between 0 and 1),
+  proximity_half_km double precision not null default 20 check (proximity_half_km > 0),
   availability_half_high interval not null default '4 hours' check (availability_half_high > '0'),
   availability_half_medium interval not null default '24 hours' check (availability_half_medium > '0'),
   availability_half_low interval not null default '72 hours' check (availability_half_low > '0'),
-  boost_per_case numeric not null default 0.6 check (boost_per_case between 0 and 1),
+  boost_per_case double precision not null default 0.6 check (boost_per_case between 0 and 1),
   boost_decay interval not null default '30 days' check (boost_decay > '0'),
   offers_low integer not null default 3 check (offers_low between 1 and 100),
   offers_medium integer not null default 5 check (offers_medium between 1 and 100),
@@ -87,11 +88,13 @@ create table private.matching_settings (
   open_after_others interval not null default '12 hours',
   escalate_after_high interval not null default '12 hours',
   escalate_after_others interval not null default '24 hours',
-  widen_factor numeric not null default 2 check (widen_factor between 1 and 2),
+  widen_factor double precision not null default 2 check (widen_factor between 1 and 2),
   candidate_pool integer not null default 64 check (candidate_pool between 16 and 1000),
   constraint matching_settings_weights_sum_to_100 check (
-    weight_speciality + weight_proximity + weight_availability + weight_language + weight_gender + weight_needs
-      + weight_load + weight_boost = 100
+    abs(
+      weight_speciality + weight_proximity + weight_availability + weight_language + weight_gender + weight_needs
+        + weight_load + weight_boost - 100
+    ) < 0.001
   )
 );
 comment on table private.matching_settings is 'One row: weights of the score, numbers of offers, pace of the response clock. Changed by administrators with SQL.';

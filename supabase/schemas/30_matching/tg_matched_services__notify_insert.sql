@@ -13,7 +13,8 @@ as $$
 begin
   perform private.broadcast(o.professional_id, 'match', 'INSERT', 'matched_services', o.id, o.match_status_type::text)
   from offered as o;
-  perform private.notify(o.professional_id, 'offer_made', match_id => o.id)
+  insert into public.notifications (user_id, kind, matched_services, created_at)
+  select o.professional_id, 'offer_made', o.id, private.clock()
   from offered as o
   where o.match_status_type = 'pending';
   return null;

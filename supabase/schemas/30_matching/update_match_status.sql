@@ -5,11 +5,12 @@
 
 create or replace function private.update_match_status(report_id uuid)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   update public.reports as r
   set match_status = now_true.match_status
   from (
@@ -34,6 +35,7 @@ as $$
     end as match_status
   ) as now_true
   where r.report_id = update_match_status.report_id and r.match_status <> now_true.match_status;
+end;
 $$;
 comment on function private.update_match_status(uuid) is 'Recomputes reports.match_status.';
 revoke all on function private.update_match_status(uuid) from public, anon, authenticated, service_role;

@@ -24,9 +24,9 @@ begin
   from unnest(array[new.professional_id, new.survivor_id]) as party (id)
   where party.id is not null;
   if v_kind is not null then
-    perform private.notify(party.id, v_kind, match_id => new.matched_services, appointment_id => new.appointment_id)
-    from unnest(array[new.professional_id, new.survivor_id]) as party (id)
-    where party.id is not null;
+    perform private.notify(
+      array[new.professional_id, new.survivor_id], v_kind, match_id => new.matched_services, appointment_id => new.appointment_id
+    );
     perform private.enqueue_calendar_jobs(new);
   end if;
   return null;

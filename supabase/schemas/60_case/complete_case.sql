@@ -46,7 +46,7 @@ begin
     values (v_user_id, v_match.report_id, v_now)
     on conflict do nothing;
     if v_match.survivor_completed_at is null then
-      perform private.notify(v_survivor_id, 'completion_requested', match_id => v_match.id);
+      perform private.notify(array[v_survivor_id], 'completion_requested', match_id => v_match.id);
     end if;
     perform private.rematch_waiting(array[v_user_id]);
   elsif v_survivor_id = v_user_id and v_match.survivor_completed_at is null then
@@ -55,7 +55,7 @@ begin
     where m.id = v_match.id
     returning m.* into v_match;
     if v_match.professional_completed_at is null then
-      perform private.notify(v_match.professional_id, 'completion_requested', match_id => v_match.id);
+      perform private.notify(array[v_match.professional_id], 'completion_requested', match_id => v_match.id);
     end if;
   end if;
 
@@ -67,8 +67,7 @@ begin
     update public.appointments as a
     set status = 'cancelled', cancelled_by = v_user_id
     where a.matched_services = v_match.id and a.status in ('requested', 'confirmed') and a.appointment_date > v_now;
-    perform private.notify(party.id, 'case_closed', match_id => v_match.id)
-    from unnest(array[v_match.professional_id, v_survivor_id]) as party (id);
+    perform private.notify(array[v_match.professional_id, v_survivor_id], 'case_closed', match_id => v_match.id);
     perform private.archive_report(v_match.report_id);
   end if;
   return v_match;

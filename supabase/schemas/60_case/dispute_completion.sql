@@ -44,7 +44,7 @@ begin
         where m.report_id = v_match.report_id and m.professional_id = v_match.professional_id
           and m.professional_completed_at is not null
       );
-    perform private.notify(v_match.professional_id, 'completion_disputed', match_id => v_match.id);
+    perform private.notify(array[v_match.professional_id], 'completion_disputed', match_id => v_match.id);
   end if;
   return v_match;
 end;

@@ -46,6 +46,10 @@ begin
     return null;
   end if;
 
+  if v_reader.user_type = 'survivor' and v_report.report_id is null then
+    -- Without a case there is no contact preference to go by, so the app alone tells it.
+    return null;
+  end if;
   if v_reader.id = v_report.user_id then
     if v_report.contact_preference <> 'email' then
       return null;

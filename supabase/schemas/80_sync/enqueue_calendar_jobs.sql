@@ -5,17 +5,19 @@
 
 create or replace function private.enqueue_calendar_jobs(appointment public.appointments)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
   select 'calendar_event', 'calendar:' || appointment.appointment_id || ':' || c.id || ':' || appointment.sequence,
     'calendar:' || appointment.appointment_id || ':' || c.id, appointment.appointment_id, c.id, private.clock()
   from public.calendar_connections as c
   where c.user_id in (appointment.professional_id, appointment.survivor_id) and c.status = 'active'
   on conflict (dedupe_key) do nothing;
+end;
 $$;
 comment on function private.enqueue_calendar_jobs(public.appointments) is 'Jobs of kind calendar_event for the appointment''s present sequence.';
 revoke all on function private.enqueue_calendar_jobs(public.appointments) from public, anon, authenticated, service_role;

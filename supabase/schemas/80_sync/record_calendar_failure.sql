@@ -27,7 +27,7 @@ begin
   where c.id = record_calendar_failure.connection_id and before.id = c.id
   returning case when c.status = 'needs_reauth' and before.status <> 'needs_reauth' then c.user_id end into v_user_id;
   if v_user_id is not null then
-    perform private.notify(v_user_id, 'calendar_needs_reauth');
+    perform private.notify(array[v_user_id], 'calendar_needs_reauth');
   end if;
 end;
 $$;
