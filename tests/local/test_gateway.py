@@ -98,6 +98,7 @@ async def test_without_a_key_nobody_comes_in(gateway: httpx.AsyncClient) -> None
         api_key("postgres", KEYS.jwt_secret),
         jwt.encode({"role": "service_role"}, "", algorithm="none"),
     ],
+    ids=["blank", "short", "not ascii", "cut", "padded", "other secret", "other role", "unsigned"],
 )
 async def test_only_the_two_keys_of_this_project_open(gateway: httpx.AsyncClient, key: str) -> None:
     answer = await gateway.get("/rest/v1/reports", params={"apikey": key} if key else {"apikey": " "})
@@ -171,6 +172,7 @@ def token(**claims: Any) -> str:
         (f"Bearer {token(aud='authenticated')}", 200, None),
         (f"Bearer {KEYS.anon_key}", 200, None),
     ],
+    ids=["none", "nonsense", "other scheme", "expired", "other secret", "user", "anon key"],
 )
 async def test_a_function_that_wants_a_jwt_sees_only_good_ones(
     gateway: httpx.AsyncClient, authorization: str | None, status: int, message: str | None
