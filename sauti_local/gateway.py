@@ -45,13 +45,10 @@ _HOP_BY_HOP = frozenset(
 
 
 class Realtime(Protocol):
-    """The handlers of the Realtime server."""
+    """The Realtime server."""
 
-    async def handle_websocket(self, request: web.Request) -> web.StreamResponse:
-        """Serve one connection."""
-
-    async def handle_broadcast(self, request: web.Request) -> web.StreamResponse:
-        """Take messages over HTTP."""
+    def routes(self) -> list[web.RouteDef]:
+        """Its websocket and its HTTP addresses."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,7 @@ def gateway_application(
     application.router.add_route("*", _REST + "{path:(/.*)?}", gateway.to_rest)
     application.router.add_route("*", _FUNCTIONS + "/{function}{path:(/.*)?}", gateway.to_functions)
     if realtime is not None:
-        application.router.add_get("/realtime/v1/websocket", realtime.handle_websocket)
-        application.router.add_post("/realtime/v1/api/broadcast", realtime.handle_broadcast)
+        application.add_routes(realtime.routes())
     if auth is not None:
         application.add_subapp("/auth/v1", auth)
     return application

@@ -103,6 +103,8 @@ class Channel:
         name = message.topic.removeprefix("realtime:")
         if not name:
             raise JoinRefused("TopicNameRequired: You must provide a topic name")
+        if len(_Config.read(message.payload).requests) > context.settings.limits.bindings_per_channel:
+            raise JoinRefused("ChannelRateLimitReached: Too many postgres_changes bindings")
         try:
             identity = await _identify(context, _token_of(message.payload, client.token))
             channel = cls(context, client, message, identity)

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _POOL_SIZE = 4
 _WAIT_SECONDS = 3.0
+_CONNECT_SECONDS = 5
 _ATTEMPTS: Final = 5
 _RETRY_SECONDS = 0.1
 # Values rendered here and values decoded from the WAL must be written alike: the same settings as in replication.py.
@@ -46,6 +47,7 @@ class Database:
     """A small pool of superuser sessions; everything that concerns a person is done in that person's role."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._pool = AsyncConnectionPool(
             url,
             connection_class=psycopg.AsyncConnection[tuple[Any, ...]],
@@ -70,9 +72,11 @@ class Database:
             DatabaseUnavailable: nobody answers at the address.
         """
         try:
+            # The pool would try for as long as it may wait, and not say why.
+            await (await psycopg.AsyncConnection.connect(self._url, connect_timeout=_CONNECT_SECONDS)).close()
             await self._pool.open(wait=True, timeout=_WAIT_SECONDS)
-        except PoolTimeout as error:
-            raise DatabaseUnavailable("no connection") from error
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
 
     async def close(self) -> None:
         """Disconnect."""
@@ -103,7 +107,9 @@ class Database:
 
         async def ask(connection: Connection) -> bool:
             cursor = await connection.execute(
-                "select pg_has_role('authenticator', oid, 'member') from pg_roles where rolname = %s", (role,)
+                "select pg_has_role('authenticator', oid, 'member') from pg_roles"
+                " where rolname = %s and rolname <> 'authenticator'",
+                (role,),
             )
             row = await cursor.fetchone()
             return row is not None and bool(row[0])

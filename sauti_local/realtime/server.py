@@ -51,11 +51,17 @@ class RealtimeServer:
         self._connections: set[ClientConnection] = set()
         self._batches: asyncio.Queue[list[Change]] = asyncio.Queue(_QUEUED_BATCHES)
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_open = False
 
     @property
     def is_streaming(self) -> bool:
         """Whether what commits now will be heard."""
         return self._context.streaming.is_set()
+
+    @property
+    def connection_count(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
 
     async def start(self) -> None:
         """Connect to the database and follow its changes; returns when what commits from now on is heard.
@@ -64,6 +70,7 @@ class RealtimeServer:
             DatabaseUnavailable: the database does not answer or does not replicate.
         """
         await self._context.database.open()
+        self._is_open = True
         self._tasks = [
             asyncio.create_task(task, name=f"realtime-{name}")
             for name, task in (("stream", self._stream()), ("feed", self._feed()), ("upkeep", self._keep_house()))
@@ -76,7 +83,8 @@ class RealtimeServer:
             raise DatabaseUnavailable("replication did not start") from None
 
     async def stop(self) -> None:
-        """Close every connection and leave the database; its slot goes with the session."""
+        """Close every connection and leave the database; its slot goes with the session. Stopped: nothing to do."""
+        self._is_open = False
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -95,6 +103,8 @@ class RealtimeServer:
 
     async def handle_websocket(self, request: web.Request) -> web.StreamResponse:
         """The websocket: ``?apikey=…&vsn=1.0.0|2.0.0``."""
+        if not self._is_open:
+            return web.json_response({"error": "Error connecting to Realtime"}, status=503)
         token = request.headers.get("x-api-key") or request.query.get("apikey")
         if not token:
             return web.json_response({"error": "API key is missing"}, status=401)
@@ -115,6 +125,9 @@ class RealtimeServer:
         )
         await socket.prepare(request)
         connection = ClientConnection(self._context, socket, request, version, token, _headers(request))
+        if not self._is_open:  # stopped during the handshake
+            await connection.close(WSCloseCode.GOING_AWAY)
+            return socket
         self._connections.add(connection)
         try:
             await connection.serve()
