@@ -582,7 +582,7 @@ begin
     report.report_id, escalate.service_type, escalate.reason, report.incident_type, report.urgency, report.gender,
     report.age_category, report.created_at, private.clock()
   )
-  on conflict (report_id, service_type, reason) do nothing;
+  on conflict on constraint escalations_pkey do nothing;
   if found then
     update private.response_clocks as c
     set escalated_at = private.clock()
@@ -890,6 +890,13 @@ begin
     limit 20
     for no key update of r skip locked
   loop
+    -- Read before the report's lock was taken, the offers may have changed since.
+    continue when exists (
+      select 1
+      from public.matched_services as m
+      where m.report_id = (v_waiting.report).report_id and m.service_type = v_waiting.service_type
+        and m.match_status_type in ('pending', 'accepted', 'completed')
+    );
     v_made := v_made + private.make_offers(v_waiting.report, v_waiting.service_type, private.offers_wanted((v_waiting.report).urgency));
     perform private.update_match_status((v_waiting.report).report_id);
   end loop;

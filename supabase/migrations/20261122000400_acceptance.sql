@@ -339,7 +339,7 @@ grant execute on function public.decline_match(uuid, text) to anon, authenticate
 --
 -- Called by acceptance, decline and completion. Order: professional, survivor, report, offer. Because everybody takes
 -- the locks in this order, and the professional's comes first, thirty-two acceptances of one report queue up instead of
--- deadlocking, and no two appointments of one person are made at once. Gives no row when there is none.
+-- deadlocking, and no two appointments of one person are made at once. An offer that is gone by then is not_found.
 
 create or replace function private.lock_match(match_id uuid)
 returns table (match public.matched_services, report public.reports)
@@ -358,18 +358,19 @@ begin
   join public.reports as r on r.report_id = m.report_id
   where m.id = lock_match.match_id;
   if not found then
-    return;
+    perform private.raise_error('not_found');
   end if;
   perform 1 from public.professionals as p where p.id = v_professional_id for no key update;
   perform 1 from public.profiles as p where p.id = v_survivor_id for no key update;
   select r.* into report from public.reports as r where r.report_id = v_report_id for no key update;
   select m.* into match from public.matched_services as m where m.id = lock_match.match_id for no key update;
-  if match.id is not null and report.report_id is not null then
-    return next;
+  if match.id is null or report.report_id is null then
+    perform private.raise_error('not_found');
   end if;
+  return next;
 end;
 $$;
-comment on function private.lock_match(uuid) is 'Locks professional, survivor, report and offer in this order and gives back the offer and its report as they are then.';
+comment on function private.lock_match(uuid) is 'Locks professional, survivor, report and offer in this order and gives back the offer and its report as they are then; raises not_found.';
 revoke all on function private.lock_match(uuid) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/40_acceptance/open_case.sql

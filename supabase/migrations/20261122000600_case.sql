@@ -371,7 +371,7 @@ for each statement execute function private.tg_notifications__deliver();
 -- supabase/schemas/60_case/withdraw_report.sql
 -- A survivor withdraws consent: every professional's access ends in this transaction, and the future is cancelled.
 --
--- Called by the survivor; a second call changes nothing. Definer: offers and appointments are not writable directly.
+-- Called by the survivor, for an archived report too; a second call changes nothing. Definer: offers and appointments are not writable directly.
 -- Locks: the professionals who hold live appointments of the report, in the order of their ids, then survivor, report.
 
 create or replace function private.withdraw_report(report_id uuid)
@@ -399,16 +399,15 @@ begin
   for no key update;
   perform 1 from public.profiles as p where p.id = v_user_id for no key update;
   select r.* into v_report from public.reports as r where r.report_id = withdraw_report.report_id for no key update;
-  if v_report.status = 'archived' then
-    perform private.raise_error('case_not_open', 'An archived report cannot be withdrawn.');
-  elsif v_report.status <> 'withdrawn' then
+  if v_report.status <> 'withdrawn' then
     update public.matched_services as m
     set match_status_type = 'withdrawn', closed_at = private.clock()
     where m.report_id = v_report.report_id and m.match_status_type in ('pending', 'accepted');
     update public.appointments as a
     set status = 'cancelled', cancelled_by = v_user_id
     from public.matched_services as m
-    where m.report_id = v_report.report_id and a.matched_services = m.id and a.status in ('requested', 'confirmed');
+    where m.report_id = v_report.report_id and a.matched_services = m.id and a.status in ('requested', 'confirmed')
+      and upper(private.appointment_during(a.appointment_date, a.duration_minutes)) > private.clock();
     update private.response_clocks as c
     set settled_at = private.clock()
     where c.report_id = v_report.report_id and c.settled_at is null;
@@ -440,7 +439,7 @@ begin
 end;
 $$;
 comment on function public.withdraw_report(uuid) is
-  'Survivor: withdraws consent; offers and future appointments end and every professional''s access with them. → the report. Errors: not_found, case_not_open.';
+  'Survivor: withdraws consent; offers and future appointments end and every professional''s access with them. → the report. Errors: not_found.';
 revoke all on function public.withdraw_report(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.withdraw_report(uuid) to anon, authenticated;
 

@@ -30,6 +30,7 @@ create table private.outbox_jobs (
 create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where state in ('pending', 'running');
 create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
   where state in ('pending', 'running') and ordering_key is not null;
+create index outbox_jobs_leases_idx on private.outbox_jobs (leased_until) where state = 'running';
 create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dead';
 create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id);
 create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id);
@@ -124,7 +125,12 @@ begin
   end if;
   update private.outbox_jobs as j
   set state = 'dead', last_error = coalesce(j.last_error, 'lease_expired'), finished_at = v_now
-  where j.state = 'running' and j.leased_until <= v_now and j.attempts >= j.max_attempts;
+  where j.id in (
+    select d.id
+    from private.outbox_jobs as d
+    where d.state = 'running' and d.leased_until <= v_now and d.attempts >= d.max_attempts
+    for update skip locked
+  );
 
   return query
   with due as materialized (
@@ -135,8 +141,10 @@ begin
       and (claim_jobs.kinds is null or j.kind = any (claim_jobs.kinds))
       and (j.ordering_key is null or not exists (
         select 1
-        from private.outbox_jobs as earlier
-        where earlier.ordering_key = j.ordering_key and earlier.id < j.id and earlier.state in ('pending', 'running')
+        from private.outbox_jobs as other
+        where other.ordering_key = j.ordering_key and other.id <> j.id and other.state in ('pending', 'running')
+          -- A dead job that is retried is older than one that runs already.
+          and (other.id < j.id or (other.state = 'running' and other.leased_until > v_now))
       ))
     order by j.priority, j.id
     limit claim_jobs.max_jobs
@@ -559,7 +567,7 @@ security invoker
 set search_path = ''
 as $$
   select case
-    when safe_from is null or safe_until is null or safe_from = safe_until then at
+    when safe_from is null or safe_until is null or safe_from = safe_until or (safe_from = '24:00' and safe_until = '00:00') then at
     when safe_from < safe_until and local.time_of_day >= safe_from and local.time_of_day < safe_until then at
     when safe_from > safe_until and (local.time_of_day >= safe_from or local.time_of_day < safe_until) then at
     else (local.day + case when local.time_of_day < safe_from then 0 else 1 end + safe_from) at time zone time_zone

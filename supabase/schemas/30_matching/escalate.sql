@@ -18,7 +18,7 @@ begin
     report.report_id, escalate.service_type, escalate.reason, report.incident_type, report.urgency, report.gender,
     report.age_category, report.created_at, private.clock()
   )
-  on conflict (report_id, service_type, reason) do nothing;
+  on conflict on constraint escalations_pkey do nothing;
   if found then
     update private.response_clocks as c
     set escalated_at = private.clock()

@@ -25,7 +25,12 @@ begin
   end if;
   update private.outbox_jobs as j
   set state = 'dead', last_error = coalesce(j.last_error, 'lease_expired'), finished_at = v_now
-  where j.state = 'running' and j.leased_until <= v_now and j.attempts >= j.max_attempts;
+  where j.id in (
+    select d.id
+    from private.outbox_jobs as d
+    where d.state = 'running' and d.leased_until <= v_now and d.attempts >= d.max_attempts
+    for update skip locked
+  );
 
   return query
   with due as materialized (
@@ -36,8 +41,10 @@ begin
       and (claim_jobs.kinds is null or j.kind = any (claim_jobs.kinds))
       and (j.ordering_key is null or not exists (
         select 1
-        from private.outbox_jobs as earlier
-        where earlier.ordering_key = j.ordering_key and earlier.id < j.id and earlier.state in ('pending', 'running')
+        from private.outbox_jobs as other
+        where other.ordering_key = j.ordering_key and other.id <> j.id and other.state in ('pending', 'running')
+          -- A dead job that is retried is older than one that runs already.
+          and (other.id < j.id or (other.state = 'running' and other.leased_until > v_now))
       ))
     order by j.priority, j.id
     limit claim_jobs.max_jobs

@@ -11,7 +11,7 @@ security invoker
 set search_path = ''
 as $$
   select case
-    when safe_from is null or safe_until is null or safe_from = safe_until then at
+    when safe_from is null or safe_until is null or safe_from = safe_until or (safe_from = '24:00' and safe_until = '00:00') then at
     when safe_from < safe_until and local.time_of_day >= safe_from and local.time_of_day < safe_until then at
     when safe_from > safe_until and (local.time_of_day >= safe_from or local.time_of_day < safe_until) then at
     else (local.day + case when local.time_of_day < safe_from then 0 else 1 end + safe_from) at time zone time_zone

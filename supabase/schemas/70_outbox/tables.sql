@@ -26,6 +26,7 @@ create table private.outbox_jobs (
 create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where state in ('pending', 'running');
 create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
   where state in ('pending', 'running') and ordering_key is not null;
+create index outbox_jobs_leases_idx on private.outbox_jobs (leased_until) where state = 'running';
 create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dead';
 create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id);
 create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id);

@@ -46,7 +46,16 @@ begin
     'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, private.clock()
   from public.appointments as a
   where store_calendar_connection.user_id in (a.professional_id, a.survivor_id)
-    and a.status in ('requested', 'confirmed') and a.appointment_date > private.clock();
+    and (
+      (a.status in ('requested', 'confirmed') and a.appointment_date > private.clock())
+      -- What changed while the calendar was out of reach.
+      or exists (
+        select 1
+        from public.calendar_events as e
+        where e.appointment_id = a.appointment_id and e.connection_id = v_connection.id
+          and e.sync_status <> 'removed' and a.status = 'cancelled'
+      )
+    );
   return v_connection;
 end;
 $$;
