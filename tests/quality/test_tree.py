@@ -13,6 +13,7 @@ import typer
 
 from sauti_local.paths import ROOT
 from sauti_sync.cli import app
+from tests.quality import rules_of_catalog, rules_of_files
 
 DOCUMENTS = (
     "README.md",
@@ -156,7 +157,7 @@ def refused(line: str) -> str | None:
 
 def commands(document: str) -> list[str]:
     """The words after ``./sauti`` wherever a document shows that command."""
-    found = re.findall(r"(?<!\w)\./sauti ([a-z][^`\n#|]*)", document)
+    found = re.findall(r"(?<!\w)\./sauti ([a-z][^`\n#|)\"]*)", document)
     return [re.split(r"\s{2,}|&&|;|, ", line)[0].strip().rstrip(".,)") for line in found]
 
 
@@ -182,3 +183,21 @@ def test_every_command_of_the_readme_is_run_by_a_test_or_by_ci(texts: dict[str, 
 
 def test_ci_runs_the_whole_suite() -> None:
     assert "./sauti test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_conventions_and_the_rules_that_hold_them_name_each_other() -> None:
+    document = (ROOT / "CONVENTIONS.md").read_text()
+    named = {
+        name
+        for row in re.findall(r"\| ([^|\n]*) \|$", document, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", row)
+    }
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests" / "quality").glob("*.py"))
+    files = {path.name for path in tracked()} | {path.relative_to(ROOT).as_posix() for path in tracked()}
+    homes = {name for name in named if not name.endswith(".py") and "/" not in name}
+    assert [
+        name for name in sorted(homes) if not re.search(rf'(def {name}\b|^    "{name}":)', sources, re.MULTILINE)
+    ] == []
+    assert [name for name in sorted(named - homes) if name not in files and not (ROOT / name).exists()] == []
+    rules = {rule.__name__ for rule in rules_of_files.RULES} | set(rules_of_catalog.RULES)
+    assert rules - homes == set()
