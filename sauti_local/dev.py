@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -14,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sauti_local.paths import STATE
+from sauti_local.signals import stopped_by_signals
 from sauti_local.stack import Addresses, Stack, StackConfig
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(*, port: int, data_dir: Path | None, as_json: bool, worker: bool) -> int:
@@ -36,7 +33,7 @@ def run(*, port: int, data_dir: Path | None, as_json: bool, worker: bool) -> int
 
 
 async def _serve(config: StackConfig, *, as_json: bool, console: Console) -> int:
-    with contextlib.suppress(asyncio.CancelledError), _stopped_by_signals(console):
+    with contextlib.suppress(asyncio.CancelledError), stopped_by_signals(lambda: console.print("Stopping")):
         async with Stack(config) as stack:
             if as_json:
                 sys.stdout.write(json.dumps(_as_json(stack.addresses)) + "\n")
@@ -47,34 +44,6 @@ async def _serve(config: StackConfig, *, as_json: bool, console: Console) -> int
             sys.stderr.write(f"{broken.name} ended with code {broken.exit_code}. {broken.where_to_look()}\n")
             return 1
     return 0
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(console: Console):  # type: ignore[no-untyped-def]
-    """The first signal cancels the current task, which then stops in order; a second one is not patient.
-
-    Even then nothing is left running: the kernel ends the processes of the stack with this one.
-    """
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    told = False
-
-    def stop() -> None:
-        nonlocal told
-        if told:
-            os._exit(130)
-        told = True
-        console.print("Stopping")
-        task.cancel()
-
-    for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in _STOP_SIGNALS:
-            loop.remove_signal_handler(number)
 
 
 def _as_json(addresses: Addresses) -> dict[str, str]:
