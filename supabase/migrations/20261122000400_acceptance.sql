@@ -156,7 +156,12 @@ begin
     perform private.raise_error('report_withdrawn');
   elsif v_match.match_status_type = 'expired' or (v_match.match_status_type = 'pending' and v_match.expires_at <= v_now) then
     perform private.raise_error('match_expired');
-  elsif v_match.match_status_type <> 'pending' then
+  elsif v_match.match_status_type <> 'pending' or exists (
+    -- A block that came while the offer was being made did not see it.
+    select 1
+    from public.blocked_professionals as b
+    where (b.survivor_id, b.professional_id) in (((v_locked.report).user_id, v_user_id), (v_user_id, (v_locked.report).user_id))
+  ) then
     perform private.raise_error('match_not_pending');
   end if;
   if not exists (

@@ -11,8 +11,11 @@ from psycopg import sql
 from psycopg.rows import DictRow
 
 from tests.support.database import Connection, Database
+from tests.support.one_transaction import Actor, OneTransaction
 
 Row = DictRow
+#: Somebody who runs statements.
+Sql = Connection | Actor
 
 #: Where most of the cast is; see `north`.
 NAIROBI = (-1.2921, 36.8219)
@@ -30,7 +33,7 @@ class Professional:
     id: uuid.UUID
     service_id: uuid.UUID
     #: What the professional can do.
-    sql: Connection = field(repr=False)
+    sql: Sql = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Survivor:
 
     id: uuid.UUID
     #: What the survivor can do.
-    sql: Connection = field(repr=False)
+    sql: Sql = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,12 @@ class OpenCase:
 
 
 class Cases:
-    """Makes people, services and reports. `sql` sees and writes everything, as the role ``postgres``."""
+    """Makes people, services and reports, in one transaction or over real connections.
 
-    def __init__(self, database: Database) -> None:
+    `sql` sees and writes everything, as the role ``postgres``.
+    """
+
+    def __init__(self, database: Database | OneTransaction) -> None:
         self.database = database
         self.sql = database.as_admin_sql()
 
@@ -69,7 +75,7 @@ class Cases:
             self._update("public.profiles", {"id": user_id}, profile)
         return Survivor(user_id, self.database.as_user(user_id))
 
-    def admin(self) -> Connection:
+    def admin(self) -> Sql:
         """What an administrator can do."""
         user_id = self.database.add_user()
         self._update("public.profiles", {"id": user_id}, {"user_type": "admin"})
@@ -179,9 +185,7 @@ class Cases:
         number: int = self.one(f"select count(*)::int as n from {relation} where {where}", *values)["n"]
         return number
 
-    def _insert(
-        self, relation: str, row: dict[str, Any], connection: Connection | None = None, returning: str = "*"
-    ) -> Row:
+    def _insert(self, relation: str, row: dict[str, Any], connection: Sql | None = None, returning: str = "*") -> Row:
         return insert(connection or self.sql, relation, row, returning)
 
     def _update(self, relation: str, key: dict[str, Any], columns: dict[str, Any]) -> None:
@@ -193,7 +197,7 @@ class Cases:
         assert self.sql.execute(statement, [*columns.values(), *key.values()]).rowcount == 1
 
 
-def insert(connection: Connection, relation: str, row: dict[str, Any], returning: str = "*") -> Row:
+def insert(connection: Sql, relation: str, row: dict[str, Any], returning: str = "*") -> Row:
     """Insert one row and give back what `returning` names."""
     statement = sql.SQL("insert into {} ({}) values ({}) returning {}").format(
         sql.SQL(relation),
@@ -206,7 +210,7 @@ def insert(connection: Connection, relation: str, row: dict[str, Any], returning
 
 
 def accept(
-    connection: Connection,
+    connection: Sql,
     match_id: uuid.UUID,
     starts_at: datetime | None = None,
     duration_minutes: int = 60,
@@ -219,7 +223,7 @@ def accept(
     return appointment
 
 
-def call(connection: Connection, function: str, *arguments: Any) -> Any:
+def call(connection: Sql, function: str, *arguments: Any) -> Any:
     """Call ``public.<function>`` and give back its value (a row comes back as a dictionary)."""
     statement = sql.SQL("select * from public.{}({})").format(
         sql.Identifier(function), sql.SQL(", ").join([sql.Placeholder()] * len(arguments))
