@@ -80,18 +80,22 @@ class Stage:
     stack: Stack
     folder: Path
     professional: User
+    connection: psycopg.Connection[dict[str, Any]]
     workers: list[WorkerProcess] = field(default_factory=list)
 
     @classmethod
     def build(cls, stack: Stack, folder: Path, name: str = "Asha") -> "Stage":
-        return cls(stack, folder, sign_up(stack.addresses, "professional", display_name=name))
+        professional = sign_up(stack.addresses, "professional", display_name=name)
+        connection = psycopg.connect(stack.addresses.db_url, autocommit=True, row_factory=dict_row)
+        built = cls(stack, folder, professional, connection)
+        built.clear_outbox()
+        return built
 
     # The database
 
     def sql(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        with psycopg.connect(self.stack.addresses.db_url, autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(query, arguments)
-            return cursor.fetchall() if cursor.description else []
+        cursor = self.connection.execute(query, arguments)
+        return cursor.fetchall() if cursor.description else []
 
     def connect_calendar(self, url: str | None = None, **secret: str) -> None:
         """Connect the professional's calendar, as the Edge Function does."""
@@ -181,7 +185,7 @@ class Stage:
 
     def environment(self, **changes: str) -> dict[str, str]:
         """What a worker gets: impatient, so that tests are quick. An empty value takes a variable away."""
-        impatient = {"SAUTI_POLL_SECONDS": "0.3", "SAUTI_LEASE_SECONDS": "2", "SAUTI_GRACE_SECONDS": "5"}
+        impatient = {"SAUTI_POLL_SECONDS": "0.3", "SAUTI_LEASE_SECONDS": "1", "SAUTI_GRACE_SECONDS": "5"}
         return self.stack.environment | impatient | changes
 
     def start_worker(self, *arguments: str, module: str = "sauti_sync", **changes: str) -> WorkerProcess:
@@ -191,7 +195,12 @@ class Stage:
         return worker
 
     def close(self) -> None:
-        """End every worker, and take this professional's jobs out of the way of other tests."""
+        """End every worker, and leave no work to the next test's."""
         for worker in self.workers:
             worker.kill()
+        self.clear_outbox()
+        self.connection.close()
+
+    def clear_outbox(self) -> None:
+        """Take jobs of other tests, which share the stack, out of the way of this one's workers."""
         self.sql("delete from private.outbox_jobs where state in ('pending', 'running')")

@@ -14,4 +14,4 @@ async def until(condition: Callable[[], object | Awaitable[object]], seconds: fl
         if await answer if isawaitable(answer) else answer:
             return
         assert time.monotonic() < deadline, f"not in {seconds} s: {what or condition}"
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.01)
