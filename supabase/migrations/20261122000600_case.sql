@@ -371,8 +371,9 @@ for each statement execute function private.tg_notifications__deliver();
 -- supabase/schemas/60_case/withdraw_report.sql
 -- A survivor withdraws consent: every professional's access ends in this transaction, and the future is cancelled.
 --
--- Called by the survivor, for an archived report too; a second call changes nothing. Definer: offers and appointments are not writable directly.
--- Locks: the professionals who hold live appointments of the report, in the order of their ids, then survivor, report.
+-- Called by the survivor, for an archived report too; a second call changes nothing. Definer: offers and appointments
+-- are not writable directly. Locks: the professionals who hold live appointments of the report, in the order of their
+-- ids, then survivor, report.
 
 create or replace function private.withdraw_report(report_id uuid)
 returns public.reports
