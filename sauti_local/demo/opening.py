@@ -223,20 +223,21 @@ async def hear_offers(stage: Stage, cast: Cast, ears: dict[str, Ear], filed: Fil
     found = leaks(telling(filed.report).values(), heard)
     report.equal("nothing that was heard tells anything of the report", found, [])
 
-    committed = [change.committed_at.timestamp() for change in changes if change.committed_at is not None]
-    delays = [
-        change.heard_at.timestamp() - change.committed_at.timestamp()
-        for change in changes
-        if change.committed_at is not None
+    times = [
+        (change.committed_at.timestamp(), change.heard_at.timestamp(), call.heard_at.timestamp())
+        for change, call in zip(changes, calls, strict=True)
+        if change.committed_at is not None and call is not None
     ]
     report.show(
         {
-            f"{person.first_name} after the commit": f"{delay * 1000:.1f} ms"
-            for person, delay in zip(cast.professionals, delays, strict=True)
+            person.first_name: f"heard the ring {(rang - commit) * 1000:.0f} ms and the change "
+            f"{(changed - commit) * 1000:.0f} ms after the commit"
+            for person, (commit, changed, rang) in zip(cast.professionals, times, strict=True)
         }
     )
-    report.time("report → committed offers", min(committed) - filed.sent_at)
-    report.time("commit → last live event", max(delays))
+    report.time("report → committed offers", times[0][0] - filed.sent_at)
+    report.time("commit → private topic", max(rang - commit for commit, _, rang in times))
+    report.time("commit → live change", max(changed - commit for commit, changed, _ in times))
 
 
 def _is_ring_for(offer: Row, heard: Heard) -> bool:
