@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     results: list[Result] = []
     for question in options.questions or QUESTIONS:
         module = importlib.import_module(f"benchmarks.{question}")
-        console.print(f"[bold]{question}[/bold]: {module.__doc__.splitlines()[0]}")
+        console.print(f"[bold]{question}[/bold]: {(module.__doc__ or question).splitlines()[0]}")
         with running_project(worker=question == "mail_delivery") as project:
             for result in module.run(project, options.quick):
                 results.append(result)

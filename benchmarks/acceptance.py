@@ -47,12 +47,14 @@ def run(project: Project, quick: bool) -> Iterator[Result]:
                     },
                 ).raise_for_status()
                 connection.execute(
-                    "update public.matched_services set match_status_type = 'pending' where match_status_type = 'pending'"
+                    "update public.matched_services set match_status_type = 'pending'"
+                    " where match_status_type = 'pending'"
                 )
         offers = [
             str(row["id"])
             for row in connection.execute(
-                "select id from public.matched_services where professional_id = %s order by offered_at", (professional.id,)
+                "select id from public.matched_services where professional_id = %s order by offered_at",
+                (professional.id,),
             ).fetchall()
         ]
         accepting: list[float] = []
@@ -60,7 +62,13 @@ def run(project: Project, quick: bool) -> Iterator[Result]:
         with project.client(professional.headers) as app:
             _wait_for_schema(app)
             for number, offer in enumerate(offers):
-                starts_at = f"{2027 + number // 2000}-{1 + number // 200 % 12:02}-{1 + number // 10 % 20:02}T{8 + number % 10:02}:00:00Z"
+                year, month, day, hour = (
+                    2027 + number // 2000,
+                    1 + number // 200 % 12,
+                    1 + number // 10 % 20,
+                    8 + number % 10,
+                )
+                starts_at = f"{year}-{month:02}-{day:02}T{hour:02}:00:00Z"
                 inserting.append(milliseconds(lambda: _call(app, "benchmark_insert", {"body": "a row"})))
                 arguments = {"match_id": offer, "mode": "schedule_later", "starts_at": starts_at}
                 accepting.append(milliseconds(lambda arguments=arguments: _call(app, "accept_match", arguments)))  # type: ignore[misc]

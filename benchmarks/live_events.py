@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from realtime import RealtimePostgresChangesListenEvent
 from supabase import acreate_client
 
 from benchmarks.measure import Result, p50_p95
@@ -44,11 +45,13 @@ async def _listen(
     def heard(queue: asyncio.Queue[float]) -> Any:
         return lambda _: queue.put_nowait(time.perf_counter())
 
-    private = client.channel(f"user:{professional.id}", {"config": {"private": True}})  # type: ignore[typeddict-item]
+    private = client.channel(f"user:{professional.id}", {"config": {"private": True}})  # type: ignore[arg-type]
     private.on_broadcast("match", heard(broadcast))
     await private.subscribe(lambda state, _: joined.put_nowait(state))
     table = client.channel("offers")
-    table.on_postgres_changes("INSERT", heard(changes), schema="public", table="matched_services")
+    table.on_postgres_changes(
+        RealtimePostgresChangesListenEvent.Insert, heard(changes), schema="public", table="matched_services"
+    )
     await table.subscribe(lambda state, _: joined.put_nowait(state))
     for _ in range(2):
         await asyncio.wait_for(joined.get(), 20)

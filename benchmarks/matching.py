@@ -18,8 +18,8 @@ WARM_UP = 15
 
 _REPORT = """
 insert into public.reports (
-  incident_type, required_services, urgency, consent_to_share, consent_location, latitude, longitude, preferred_language,
-  preferred_professional_gender
+  incident_type, required_services, urgency, consent_to_share, consent_location, latitude, longitude,
+  preferred_language, preferred_professional_gender
 )
 values (%s, '{counseling}', %s, true, true, %s, %s, 'sw', 'female')
 """

@@ -15,7 +15,8 @@ from benchmarks.project import Project
 OFFERS = 50
 _FILL = """
 insert into public.matched_services (
-  report_id, service_id, professional_id, service_type, incident_type, urgency, gender, age_category, match_score, offered_at
+  report_id, service_id, professional_id, service_type, incident_type, urgency, gender, age_category, match_score,
+  offered_at
 )
 select r.report_id, s.id, s.professional_id, 'counseling', r.incident_type, r.urgency, r.gender, r.age_category, 70,
   now() - random() * interval '30 days'

@@ -26,8 +26,10 @@ profiles as (
 ),
 professionals as (
   insert into public.professionals (id, booking_slug, gender, languages, verification_status, time_zone)
-  select id, 'sauti-' || id, (array['female', 'male', 'non_binary']::public.gender_type[])[1 + floor(random() * 3)::integer],
-    (array['{en}', '{sw}', '{en,sw}', '{fr}']::text[])[1 + floor(random() * 4)::integer]::text[], 'verified', 'Africa/Nairobi'
+  select id, 'sauti-' || id,
+    (array['female', 'male', 'non_binary']::public.gender_type[])[1 + floor(random() * 3)::integer],
+    (array['{en}', '{sw}', '{en,sw}', '{fr}']::text[])[1 + floor(random() * 4)::integer]::text[],
+    'verified', 'Africa/Nairobi'
   from people
 ),
 waiting as (
@@ -35,8 +37,8 @@ waiting as (
   select id, now() - random() * interval '90 days' from people
 )
 insert into public.support_services (
-  professional_id, name, service_type, incident_types, latitude, longitude, coverage_radius_km, is_remote, specialisations,
-  verification_status, max_active_cases
+  professional_id, name, service_type, incident_types, latitude, longitude, coverage_radius_km, is_remote,
+  specialisations, verification_status, max_active_cases
 )
 select id, 'A service', 'counseling',
   case when random() < 0.4 then '{}' else array[
@@ -64,9 +66,7 @@ def grow_to(connection: psycopg.Connection[dict[str, Any]], services: int) -> No
     missing = services - row["present"]
     if missing > 0:
         connection.execute("set session_replication_role = replica")
-        connection.execute(
-            _PEOPLE, {"count": missing, "latitude": LATITUDE, "longitude": LONGITUDE, "spread": SPREAD}
-        )
+        connection.execute(_PEOPLE, {"count": missing, "latitude": LATITUDE, "longitude": LONGITUDE, "spread": SPREAD})
         connection.execute("set session_replication_role = origin")
         connection.execute(_LANES)
     connection.execute("vacuum analyze")

@@ -63,7 +63,11 @@ class Project:
         answer = httpx.post(
             f"{self.api_url}/auth/v1/signup",
             headers={"apikey": self.anon_key},
-            json={"email": f"{uuid.uuid4().hex}@example.org", "password": uuid.uuid4().hex, "data": {"user_type": user_type}},
+            json={
+                "email": f"{uuid.uuid4().hex}@example.org",
+                "password": uuid.uuid4().hex,
+                "data": {"user_type": user_type},
+            },
             timeout=30,
             trust_env=False,
         ).raise_for_status()
@@ -79,7 +83,7 @@ def running_project(*, worker: bool) -> Iterator[Project]:
     command = [sys.executable, "-m", "sauti_sync", "dev", "--port", "0", "--data-dir", str(folder), "--json"]
     if not worker:
         command.append("--no-worker")
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     try:

@@ -44,7 +44,8 @@ class MemoryQueue:
 
     async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
         self._enter("claim")
-        now, jobs = time.monotonic(), []
+        now = time.monotonic()
+        jobs: list[Job] = []
         for row in self.rows.values():
             expired = row.state == "running" and row.leased_until <= now
             if (
