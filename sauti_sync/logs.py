@@ -60,7 +60,7 @@ def place_of(error: BaseException) -> str:
 
 
 def _drop_unknown_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {name: value for name, value in event.items() if name in _FIELDS}
+    return {name: value for name, value in event.items() if name in _FIELDS and value is not None}
 
 
 class _Sealed(logging.Handler):
