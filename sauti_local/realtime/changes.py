@@ -163,9 +163,9 @@ class ChangeFeed(Generic[S]):
                         await look.ask(connection)
                 values = await rendering.answer()
                 visible = {(index, look.person) for look in looks for index in await look.answer()}
-        except psycopg.OperationalError:
-            raise
         except psycopg.Error:
+            if connection.broken:
+                raise
             # Somebody's policy failed for their claims. Ask for each person alone: it must cost nobody else a change.
             await connection.rollback()
             rendering = Rendering(self._max_size)
@@ -228,9 +228,9 @@ class _Look:
             async with connection.transaction(force_rollback=True):
                 await self.ask(connection)
                 return await self.answer()
-        except psycopg.OperationalError:
-            raise
         except psycopg.Error as error:
+            if connection.broken:
+                raise
             logger.warning("a policy failed for role %s: SQLSTATE %s", self._identity.role, error.sqlstate)
             return []
 

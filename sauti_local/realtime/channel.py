@@ -113,7 +113,11 @@ class Channel:
             raise JoinRefused(str(error)) from None
         except DatabaseUnavailable:
             raise JoinRefused(f"UnableToConnectToProject: {_UNAVAILABLE}") from None
-        await channel._open(message)
+        try:
+            await channel._open(message)
+        except BaseException:
+            channel.abandon()
+            raise
         return channel
 
     async def handle(self, message: Message) -> None:
@@ -132,6 +136,12 @@ class Channel:
         """Leave the topic and tell the client. A closed channel: nothing happens."""
         if self._discard():
             self.send(encode(self.version, self._wire_name, "phx_close", "{}", self.join_ref, self.join_ref))
+            self._client.closed(self)
+
+    def fail(self) -> None:
+        """Leave the topic and tell the client that it was our fault."""
+        if self._discard():
+            self.send(encode(self.version, self._wire_name, "phx_error", "{}", self.join_ref, self.join_ref))
             self._client.closed(self)
 
     def abandon(self) -> None:
@@ -273,18 +283,19 @@ class Channel:
                 return
         except DatabaseUnavailable:
             return
-        text = None if isinstance(payload, Broadcast) else to_json(payload)
-        size = len(payload.body) if isinstance(payload, Broadcast) else len(text or "")
+        if self._topic is None or not self.is_open:
+            return
+        text = "" if isinstance(payload, Broadcast) else to_json(payload)
+        size = len(payload.body) if isinstance(payload, Broadcast) else len(text)
         if size > self._context.settings.limits.payload_size:
             if self._config.ack:
                 self._reply(message, "error", {"reason": "payload_size_exceeded"})
             return
         sender = None if self._config.to_self else self
-        if self._topic is not None and self.is_open:
-            if isinstance(payload, Broadcast):
-                self._topic.broadcast(payload, sender)
-            elif text is not None:
-                self._topic.broadcast_json(text, sender)
+        if isinstance(payload, Broadcast):
+            self._topic.broadcast(payload, sender)
+        else:
+            self._topic.broadcast_json(text, sender)
         if self._config.ack:
             self._reply(message, "ok", {})
 

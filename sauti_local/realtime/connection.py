@@ -136,7 +136,11 @@ class ClientConnection:
         elif not self._messages.allows(now):
             channel.shut_down("Too many messages per second")
         else:
-            await channel.handle(message)
+            try:
+                await channel.handle(message)
+            except Exception:
+                logger.exception("a channel failed")
+                channel.fail()
 
     async def _join(self, message: Message, now: float) -> None:
         if not message.topic.startswith("realtime:") or not isinstance(message.payload, dict):
@@ -155,6 +159,9 @@ class ClientConnection:
                 self._channels[message.topic] = await Channel.join(self._context, self, message)
             except JoinRefused as error:
                 reason = str(error)
+            except Exception:
+                logger.exception("a join failed")
+                reason = "UnknownErrorOnChannel"
             else:
                 return
         self.send(encode_reply(self.version, message, "error", {"reason": reason}))

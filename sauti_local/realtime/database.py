@@ -94,7 +94,9 @@ class Database:
                     return await work(connection)
             except (errors.QueryCanceled, errors.LockNotAvailable):
                 raise
-            except (psycopg.OperationalError, PoolTimeout) as error:
+            except PoolTimeout as error:
+                raise DatabaseUnavailable("no session to be had") from error
+            except psycopg.OperationalError as error:
                 if attempt == _ATTEMPTS:
                     raise DatabaseUnavailable(type(error).__name__) from error
                 await asyncio.sleep(_RETRY_SECONDS * attempt)

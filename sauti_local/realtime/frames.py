@@ -8,6 +8,7 @@ byte, as listed in `_decode_push` (client to server) and `_encode_broadcast` (se
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
@@ -20,7 +21,7 @@ _BINARY, _JSON = 0, 1
 _MAX_FIELD = 255
 
 
-class MalformedFrame(Exception):
+class MalformedFrame(ValueError):
     """Not a frame of the protocol. It is dropped: the connection goes on."""
 
 
@@ -71,7 +72,7 @@ def decode(data: str | bytes, version: Version) -> Message:
         if version == "1.0.0":
             raise MalformedFrame("binary frame")
         return _decode_push(data)
-    value = _parse(data)
+    value = parse(data)
     if version == "2.0.0":
         if not isinstance(value, list) or len(value) < 5:
             raise MalformedFrame("not an array of five")
@@ -83,7 +84,7 @@ def decode(data: str | bytes, version: Version) -> Message:
         topic, event, payload = value.get("topic"), value.get("event"), value.get("payload")
     if not isinstance(payload, dict):
         raise MalformedFrame("payload is not an object")
-    return Message(_name(topic), _name(event), payload, _ref(ref), _ref(join_ref))
+    return Message(name(topic), name(event), payload, _ref(ref), _ref(join_ref))
 
 
 def encode(version: Version, topic: str, event: str, payload: str, ref: Ref = None, join_ref: Ref = None) -> str:
@@ -128,23 +129,40 @@ def _decode_push(data: bytes) -> Message:
         raise MalformedFrame("not UTF-8") from None
     body, is_json = data[offset:], data[6] == _JSON
     if is_json:
-        _parse(body)
-    return Message(_name(topic), "broadcast", Broadcast(_name(event), body, is_json), ref or None, join_ref or None)
+        parse(body)
+    return Message(name(topic), "broadcast", Broadcast(name(event), body, is_json), ref or None, join_ref or None)
 
 
-def _parse(text: str | bytes) -> object:
+def parse(text: str | bytes) -> object:
+    """Read JSON that can be written again.
+
+    Raises:
+        MalformedFrame: it is no JSON, not in UTF-8, nested too deeply, or has a number beyond all bounds.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        decoded = text.decode() if isinstance(text, bytes) else text
+        return json.loads(decoded, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise MalformedFrame("not JSON") from None
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(constant)
 
 
-def _name(value: object) -> str:
-    """A name that can be stored and sent on: text without NUL and lone surrogates."""
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError("beyond all bounds")
+    return value
+
+
+def name(value: object) -> str:
+    """A name that can be stored and sent on: text without NUL and lone surrogates.
+
+    Raises:
+        MalformedFrame: it is none.
+    """
     if not isinstance(value, str) or "\0" in value:
         raise MalformedFrame("not a name")
     try:

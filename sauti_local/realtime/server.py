@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,7 +16,7 @@ from sauti_local.realtime.changes import ChangeFeed
 from sauti_local.realtime.channel import Channel, Context
 from sauti_local.realtime.connection import ClientConnection
 from sauti_local.realtime.database import Database, DatabaseUnavailable
-from sauti_local.realtime.frames import Broadcast, Version, to_json
+from sauti_local.realtime.frames import Broadcast, MalformedFrame, Version, name, parse, to_json
 from sauti_local.realtime.hub import Hub
 from sauti_local.realtime.pgoutput import Change, Commit, Decoder, Relation
 from sauti_local.realtime.replication import replicate
@@ -142,8 +141,8 @@ class RealtimeServer:
         except TokenRefused:
             return _unauthorized()
         try:
-            messages = _messages(json.loads(await request.read()), self._context.settings.limits.payload_size)
-        except (ValueError, RecursionError) as error:
+            messages = _messages(parse(await request.read()), self._context.settings.limits.payload_size)
+        except ValueError as error:
             return web.json_response({"errors": {"messages": [str(error)]}}, status=422)
         allowed: dict[str, bool] = {}
         for topic, private, broadcast in messages:
@@ -159,15 +158,15 @@ class RealtimeServer:
             identity = self._bearer(request)
         except TokenRefused:
             return _unauthorized()
-        topic, event = request.match_info["topic"], request.match_info["event"]
         private = request.query.get("private") == "true"
         body = await request.read()
         is_json = request.content_type != "application/octet-stream"
         if len(body) > self._context.settings.limits.payload_size:
             return web.json_response({"errors": {"payload": ["Payload size exceeds tenant limit"]}}, status=422)
         try:
-            broadcast = Broadcast(event, to_json(json.loads(body)).encode() if is_json else body, is_json)
-        except (ValueError, RecursionError):
+            topic, event = name(request.match_info["topic"]), name(request.match_info["event"])
+            broadcast = Broadcast(event, to_json(parse(body)).encode() if is_json else body, is_json)
+        except MalformedFrame:
             return web.json_response({"errors": {"payload": ["is invalid"]}}, status=422)
         if private and not await self._may_write(identity, topic, request):
             return _unauthorized()
@@ -203,7 +202,7 @@ class RealtimeServer:
             try:
                 await self._follow(ready)
             except psycopg.Error as error:
-                logger.warning("the stream of changes broke: %s", error)
+                logger.warning("the stream of changes broke: %s", str(error).partition("\n")[0])
             except Exception:
                 logger.exception("the stream of changes failed")
             self._context.streaming.clear()
@@ -264,7 +263,7 @@ def _is_messages(relation: Relation) -> bool:
 
 
 def _headers(request: web.Request) -> str:
-    return to_json({name.lower(): value for name, value in request.headers.items() if name.lower().startswith("x-")})
+    return to_json({key.lower(): value for key, value in request.headers.items() if key.lower().startswith("x-")})
 
 
 def _unauthorized() -> web.Response:
@@ -284,11 +283,11 @@ def _messages(body: object, max_size: int) -> list[tuple[str, bool, Broadcast]]:
     for message in messages:
         if not isinstance(message, dict):
             raise ValueError("is invalid")
-        topic, event, payload = (message.get(name) for name in ("topic", "event", "payload"))
-        if not isinstance(topic, str) or not isinstance(event, str) or not isinstance(payload, dict):
+        topic, event, payload = (message.get(key) for key in ("topic", "event", "payload"))
+        if topic is None or event is None or not isinstance(payload, dict):
             raise ValueError("topic, payload and event can't be blank")
         text = to_json(payload).encode()
         if len(text) > max_size:
             raise ValueError("Payload size exceeds tenant limit")
-        read.append((topic, message.get("private") is True, Broadcast(event, text)))
+        read.append((name(topic), message.get("private") is True, Broadcast(name(event), text)))
     return read

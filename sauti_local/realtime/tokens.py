@@ -62,6 +62,8 @@ def read_token(token: str, secret: str, now: float) -> Identity:
         raise TokenRefused("InvalidJWTToken", "Fields `role` and `exp` are required in JWT")
     if expires_at <= now:
         raise TokenRefused("InvalidJWTToken", f"Token has expired {int(now - expires_at)} seconds ago")
+    if not _is_text(role) or not _is_text(subject):
+        raise TokenRefused("MalformedJWT", "The token provided is not a valid JWT")
     return Identity(
         token=token,
         role=role,
@@ -69,3 +71,13 @@ def read_token(token: str, secret: str, now: float) -> Identity:
         claims=json.dumps(claims, separators=(",", ":")),
         expires_at=float(expires_at),
     )
+
+
+def _is_text(value: object) -> bool:
+    """Whether the database could store it, should it be a string at all: no NUL, no lone surrogate."""
+    if not isinstance(value, str):
+        return True
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False

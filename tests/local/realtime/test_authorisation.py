@@ -68,6 +68,8 @@ async def test_a_role_that_is_not_one_of_the_api_is_refused(backend: Backend, ro
     "token, reason",
     [
         ("nonsense", "MalformedJWT"),
+        (jwt.encode({"role": "anon", "sub": "\ud800", "exp": 4_000_000_000}, SECRET, "HS256"), "MalformedJWT"),
+        (jwt.encode({"role": "anon", "sub": "a\0", "exp": 4_000_000_000}, SECRET, "HS256"), "MalformedJWT"),
         (
             jwt.encode({"role": "service_role", "exp": 4_000_000_000}, "somebody else's secret of 32 chars", "HS256"),
             "JwtSignatureError",

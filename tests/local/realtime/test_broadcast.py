@@ -123,8 +123,18 @@ async def test_over_http_many_at_once_sends_what_is_allowed_and_drops_the_rest(b
         assert (await http.post(f"{backend.url}/api/broadcast", json=body)).status == 202
         refused = await http.post(f"{backend.url}/api/broadcast", json={"messages": [{"topic": "room"}]})
         assert refused.status == 422
-        nonsense = await http.post(f"{backend.url}/api/broadcast", data=b"\xff{")
-        assert nonsense.status == 422
+        for name in ("a\0b", "\ud800", 5):
+            message = {"topic": name, "event": "e", "payload": {}, "private": True}
+            assert (await http.post(f"{backend.url}/api/broadcast", json={"messages": [message]})).status == 422
+        for path, nonsense in (
+            ("", b"\xff{"),
+            ("", b"[" * 100_000),
+            ("/a%00b/events/e", b"{}"),
+            ("/a/events/e", b"NaN"),
+        ):
+            as_json = {"Content-Type": "application/json"}
+            answer = await http.post(f"{backend.url}/api/broadcast{path}", data=nonsense, headers=as_json)
+            assert answer.status == 422
         expired = {"Authorization": f"Bearer {backend.token(user, seconds=-1)}"}
         assert (await http.post(f"{backend.url}/api/broadcast", json=body, headers=expired)).status == 401
     assert (await room.next())["payload"] == {"n": 1}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import random
 import struct
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ import aiohttp
 import pytest
 
 from sauti_local.realtime import Limits
+from sauti_local.realtime.database import Database
 from sauti_local.realtime.frames import Broadcast, Message, decode, encode, encode_broadcast, encode_reply
 from tests.local.realtime.backend import SECONDS, Backend, push_broadcast, read_broadcast
 
@@ -259,6 +262,43 @@ async def test_a_client_that_does_not_read_is_cut_off_and_others_hear_on(start_b
         assert await other.alive()
     finally:
         writer.transport.abort()
+
+
+async def test_a_fault_of_ours_ends_the_channel_and_no_other(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(Database, "may_write", fail)
+    wire = await backend.wire()
+    user = str(uuid.uuid4())
+    await wire.join("realtime:room", backend.token(user), private=True)
+    await wire.join(ROOM)
+    await wire.push("realtime:room", "broadcast", {"event": "e", "payload": {}})
+    assert (await wire.receive())[:2] == ("realtime:room", "phx_error")
+    await backend.send("lobby", "still here", private=False)
+    assert (await wire.until("broadcast"))["event"] == "still here"
+
+
+async def test_no_log_holds_what_people_say_or_who_they_are(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "sauti_local")
+    caplog.set_level(logging.DEBUG, "psycopg")
+    marker, user = f"marker{uuid.uuid4().hex}", str(uuid.uuid4())
+    wire, failing = await backend.wire(), await backend.wire()
+    binding = {"event": "*", "schema": "public", "table": "notes", "filter": f"body=eq.{marker}"}
+    await wire.join("realtime:room", backend.token(user), private=True, postgres_changes=[binding])
+    await failing.join("realtime:c", backend.token(marker), postgres_changes=[binding])
+    await failing.join("realtime:d", backend.token(marker), private=True)
+    await wire.push("realtime:room", "broadcast", {"event": "e", "payload": {"text": marker}})
+    await wire.push("realtime:room", "presence", {"event": "track", "payload": marker})
+    await wire.push("realtime:room", marker, {"text": marker})
+    await wire.socket.send_str(f'{{"{marker}"')
+    await backend.execute("insert into notes (owner, body) values (%s, %s)", user, marker)
+    assert (await wire.until("postgres_changes"))["data"]["record"]["body"] == marker
+    await backend.send("room", "e", {"text": marker})
+    await wire.until("broadcast")
+    records = [record.getMessage() + str(record.exc_text) for record in caplog.records]
+    assert any("policy failed" in record for record in records)
+    assert not [record for record in records if marker in record or user in record]
 
 
 async def test_a_silent_client_is_let_go(start_backend: Callable[..., Any]) -> None:

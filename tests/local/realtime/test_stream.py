@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sauti_local.paths import ROOT
+from sauti_local.paths import NODE_MODULES, ROOT
 from sauti_local.postgres import SUPERUSER, Postgres
 from sauti_local.realtime import RealtimeServer, RealtimeSettings
 from sauti_local.realtime.changes import is_running
@@ -22,6 +22,7 @@ from sauti_local.realtime.database import DatabaseUnavailable
 from tests.local.realtime.backend import SECONDS, SECRET, Backend, Listener
 from tests.local.realtime.latency import measure
 
+POSTGRES_15 = NODE_MODULES / "postgres-15-linux-x64" / "native" / "bin"
 SLOTS = "select count(*) from pg_replication_slots where slot_name like %s"
 
 
@@ -34,7 +35,8 @@ async def poll(question: Callable[[], Awaitable[bool]]) -> None:
 async def test_events_flow_again_after_the_database_has_restarted(
     start_backend: Callable[..., Any], tmp_path: Path
 ) -> None:
-    server = Postgres(tmp_path / "postgres", throwaway=True)
+    binaries = POSTGRES_15 if POSTGRES_15.exists() else None
+    server = Postgres(tmp_path / "postgres", binaries=binaries, throwaway=True)
     await server.start()
     try:
         await server.prepare_cluster()
@@ -52,7 +54,7 @@ async def test_events_flow_again_after_the_database_has_restarted(
         await backend.execute("insert into notes values (1, %s)", user)
         assert (await listener.change())["record"]["id"] == 1
         await server.stop()
-        again = Postgres(tmp_path / "postgres", port=port, throwaway=True)
+        again = Postgres(tmp_path / "postgres", port=port, binaries=binaries, throwaway=True)
         await again.start()
         server = again
 
@@ -66,9 +68,8 @@ async def test_events_flow_again_after_the_database_has_restarted(
         assert (await listener.next())["event"] == "hello"
         private = await Listener.join(await backend.client(role="service_role"), "sauti_sync", private=True)
         await private.joined()
+        await backend.stop()
     finally:
-        for backend_ in [backend]:
-            await backend_.stop()
         await server.stop()
 
 
