@@ -19,7 +19,7 @@ from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 import aiohttp
 
 from sauti_local.ports import LOOPBACK
-from sauti_local.processes import Child, start_on_free_port
+from sauti_local.processes import Child, python_environment, start_on_free_port
 
 PASSWORD = "sauti"  # noqa: S105 (printed by `dev`; the server listens on the loopback address only)
 _START_SECONDS = 20.0
@@ -68,14 +68,6 @@ class CalendarServer:
     def _spawn(self, port: int) -> Child:
         command = [sys.executable, "-m", "sauti_local.calendar", str(port), os.fspath(self._folder)]
         return Child("Radicale", command, self._log, environment=python_environment())
-
-
-def python_environment() -> dict[str, str]:
-    """Our environment, in which a child Python finds this repository whatever its working directory."""
-    from sauti_local.paths import ROOT
-
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
 def serve(port: int, folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,14 +91,6 @@ class FunctionServer:
 def function_names(folder: Path = SUPABASE / "functions") -> list[str]:
     """The functions there are, in order; folders that begin with ``_`` or ``.`` hold shared code."""
     return sorted(path.parent.name for path in folder.glob("[!_.]*/index.ts"))
-
-
-def functions_without_jwt(config: Path = SUPABASE / "config.toml") -> frozenset[str]:
-    """The functions that take requests without a JWT: ``verify_jwt = false`` in ``supabase/config.toml``."""
-    if not config.exists():
-        return frozenset()
-    functions = tomllib.loads(config.read_text()).get("functions", {})
-    return frozenset(name for name, settings in functions.items() if settings.get("verify_jwt") is False)
 
 
 def deno_options() -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import unquote
 
 import aiohttp
 import jwt
@@ -156,7 +158,9 @@ class _Gateway:
 
     async def to_functions(self, request: web.Request) -> web.StreamResponse:
         """Pass a request to a function, if the function takes it without a JWT or the JWT is good."""
-        if not self._settings.functions_url:
+        # Dots would be resolved by Deno, which then runs another function than the one whose rule is applied here.
+        segments = re.split(r"[/\\]", unquote(request.raw_path.partition("?")[0]))
+        if not self._settings.functions_url or {".", ".."} & set(segments):
             return web.json_response({"code": "NOT_FOUND", "message": "Requested function was not found"}, status=404)
         wants_jwt = request.match_info["function"] not in self._settings.functions_without_jwt
         if wants_jwt and request.method != "OPTIONS":

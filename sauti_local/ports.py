@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import Iterator
 
 from sauti_local.errors import PortBusy
@@ -71,8 +70,3 @@ async def is_listening(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-def deadline(seconds: float) -> float:
-    """The monotonic time `seconds` from now."""
-    return time.monotonic() + seconds

@@ -12,11 +12,13 @@ import contextlib
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -25,7 +27,7 @@ import psycopg
 
 from sauti_local.errors import DataDirBusy, MissingPart, StartFailed
 from sauti_local.paths import SQL, postgres_binaries
-from sauti_local.ports import LOOPBACK, deadline, free_port, require_free
+from sauti_local.ports import LOOPBACK, free_port, require_free
 from sauti_local.processes import Child
 from sauti_local.symlinks import hydrate_symlinks
 
@@ -33,6 +35,7 @@ SUPERUSER = "supabase_admin"
 _UNPRIVILEGED = "nobody"
 _CLUSTER_SQL = ("10_",)
 _START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
 _PORT_ATTEMPTS = 5
 
 _SETTINGS = {
@@ -236,7 +239,10 @@ class Postgres:
                     raise
             if code != 0:
                 raise StartFailed(f"initdb ended with code {code}. Its log is {self.log}:\n{child.log_tail()}")
-            draft.rename(self.data_dir)
+            try:
+                draft.rename(self.data_dir)
+            except OSError as error:
+                raise StartFailed(f"{self.data_dir} is no cluster and cannot become one: {error.strerror}.") from None
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -246,7 +252,7 @@ class Postgres:
         PostgreSQL itself refuses to start when the process id in the file has been given to another process since.
         """
         lock = self.data_dir / "postmaster.pid"
-        end = deadline(10.0)
+        end = time.monotonic() + _STOP_SECONDS
         while lock.exists():
             try:
                 pid = int(lock.read_text().split("\n", 1)[0])
@@ -255,7 +261,7 @@ class Postgres:
             if not _serves(pid, self.data_dir):
                 lock.unlink(missing_ok=True)
                 return
-            if deadline(0) > end:
+            if time.monotonic() > end:
                 raise DataDirBusy(f"A PostgreSQL server (process {pid}) is running on {self.data_dir}. Stop it first.")
             await asyncio.sleep(0.05)
 
@@ -359,11 +365,26 @@ def _serves(pid: int, data_dir: Path) -> bool:
 
 def _locale_options(binaries: Path) -> list[str]:
     """A locale that needs nothing of the system: version 17 brings its own UTF-8 one."""
-    answer = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
-    major = int(answer.stdout.split()[-1 if "(" not in answer.stdout else 2].split(".")[0])
-    if major >= 17:
+    if int(_version(binaries)) >= 17:
         return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     return ["--locale=C"]
+
+
+def _version(binaries: Path) -> str:
+    """Major version of the server."""
+    answer = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
+    if found is None:
+        raise MissingPart(f"{binaries / 'postgres'} does not say its version: {answer.stderr.strip()}")
+    return found[1]
+
+
+def bootstrap_fingerprint() -> str:
+    """Names the content of the files that `Postgres.prepare` runs, and the server's version."""
+    digest = hashlib.sha256(_version(postgres_binaries()).encode())
+    for path in _sql_files():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _sql_files() -> list[Path]:

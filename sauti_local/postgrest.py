@@ -18,7 +18,9 @@ _START_SECONDS = 20.0
 class PostgREST:
     """One PostgREST process; `url` is valid after `start`."""
 
-    def __init__(self, database_url: str, jwt_secret: str, log: Path, public_url: str = "") -> None:
+    def __init__(
+        self, database_url: str, jwt_secret: str, log: Path, *, public_url: str = "", max_rows: int = 1000
+    ) -> None:
         """Describe it.
 
         Args:
@@ -26,7 +28,9 @@ class PostgREST:
             jwt_secret: HS256 secret of the project.
             log: Log file.
             public_url: Address that the OpenAPI description gives.
+            max_rows: Most rows of one answer.
         """
+        self._max_rows = max_rows
         self._public_url = public_url
         self._database_url = database_url
         self._jwt_secret = jwt_secret
@@ -66,7 +70,7 @@ class PostgREST:
             "PGRST_DB_SCHEMAS": "public",
             "PGRST_DB_EXTRA_SEARCH_PATH": "public,extensions",
             "PGRST_DB_ANON_ROLE": "anon",
-            "PGRST_DB_MAX_ROWS": "1000",
+            "PGRST_DB_MAX_ROWS": str(self._max_rows),
             "PGRST_DB_POOL": "20",
             "PGRST_DB_USE_LEGACY_GUCS": "false",
             "PGRST_JWT_SECRET": self._jwt_secret,

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from sauti_local.errors import StartFailed
+from sauti_local.paths import ROOT
 from sauti_local.ports import free_port, is_listening
 
 _PR_SET_PDEATHSIG = 1
@@ -169,3 +170,9 @@ async def start_on_free_port(
         else:
             return child, port
     raise AssertionError("the last attempt gives back or raises")
+
+
+def python_environment() -> dict[str, str]:
+    """Our environment, in which a child Python finds this repository whatever its working directory."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

@@ -3,7 +3,7 @@
 Postgres, PostgREST, Radicale, Deno and the worker are processes; gateway, Auth, Realtime and mailbox live in the
 caller's event loop. The data directory holds everything that a second start needs::
 
-    lock  keys.json  postgres/  calendars/  logs/
+    lock  generation  keys.json  postgres/  calendars/  logs/
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from typing import Self
 from aiohttp import web
 
 from sauti_local.auth import AuthSettings, auth_application
-from sauti_local.calendar import CalendarServer, python_environment
+from sauti_local.calendar import CalendarServer
 from sauti_local.errors import DataDirBusy, StackError
-from sauti_local.functions import FunctionServer, functions_without_jwt
+from sauti_local.functions import FunctionServer
 from sauti_local.gateway import GatewaySettings, gateway_application
 from sauti_local.keys import Keys
 from sauti_local.mailbox import Mailbox
 from sauti_local.migrations import push_migrations
 from sauti_local.ports import LOOPBACK, bound_socket, is_free
-from sauti_local.postgres import SUPERUSER, Postgres
+from sauti_local.postgres import SUPERUSER, Postgres, bootstrap_fingerprint
 from sauti_local.postgrest import PostgREST
-from sauti_local.processes import Child
+from sauti_local.processes import Child, python_environment
+from sauti_local.project import ProjectConfig
 from sauti_local.realtime import RealtimeServer, RealtimeSettings
 
 _TEMPORARY_PREFIX = "sauti-stack-"
@@ -145,10 +146,11 @@ class Stack:
             await asyncio.sleep(0.2)
 
     async def _start(self) -> None:
-        config, report = self.config, self.config.report
+        config, report, project = self.config, self.config.report, ProjectConfig.read()
         data_dir = self._exits.enter_context(_data_dir(config.data_dir))
         logs = data_dir / "logs"
         logs.mkdir(exist_ok=True)
+        _check_generation(data_dir)
         keys = Keys.of(data_dir)
         listener = self._exits.enter_context(bound_socket(config.port, "the gateway", "--port"))
         port: int = listener.getsockname()[1]
@@ -183,7 +185,11 @@ class Stack:
 
         report("Starting the API")
         postgrest = PostgREST(
-            postgres.url(user="authenticator"), keys.jwt_secret, logs / "postgrest.log", f"{api_url}/rest/v1"
+            postgres.url(user="authenticator"),
+            keys.jwt_secret,
+            logs / "postgrest.log",
+            public_url=f"{api_url}/rest/v1",
+            max_rows=project.max_rows,
         )
         realtime = RealtimeServer(RealtimeSettings(db_url=postgres.url(user=SUPERUSER), jwt_secret=keys.jwt_secret))
         self._exits.push_async_callback(postgrest.stop)
@@ -197,11 +203,15 @@ class Stack:
                 jwt_secret=keys.jwt_secret,
                 rest_url=postgrest.url,
                 functions_url=functions.url,
-                functions_without_jwt=functions_without_jwt(),
+                functions_without_jwt=project.functions_without_jwt,
             ),
             auth_application(
                 AuthSettings(
-                    db_url=postgres.url(user="supabase_auth_admin"), jwt_secret=keys.jwt_secret, api_url=api_url
+                    db_url=postgres.url(user="supabase_auth_admin"),
+                    jwt_secret=keys.jwt_secret,
+                    api_url=api_url,
+                    jwt_expiry=project.jwt_expiry,
+                    password_min_length=project.minimum_password_length,
                 )
             ),
             realtime,
@@ -289,6 +299,22 @@ def _data_dir(wanted: Path | None) -> Iterator[Path]:
         if wanted is None:
             shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)
+
+
+def _check_generation(data_dir: Path) -> None:
+    """Refuse data that was prepared by other bootstrap files than ours: they are run once and never upgraded.
+
+    Raises:
+        StackError: with what to do.
+    """
+    mark, generation = data_dir / "generation", bootstrap_fingerprint()
+    if not mark.exists():
+        mark.write_text(generation)
+    elif mark.read_text() != generation:
+        raise StackError(
+            f"{data_dir} was made by another version of the local stack, whose roles and schemas cannot be brought up "
+            "to date. Remove the folder to begin afresh, or choose another one with --data-dir."
+        )
 
 
 def _locked(path: Path) -> int | None:

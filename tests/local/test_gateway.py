@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from sauti_local.functions import FunctionServer, functions_without_jwt
+from sauti_local.functions import FunctionServer
 from sauti_local.gateway import GatewaySettings, gateway_application
 from sauti_local.keys import Keys, api_key
-from sauti_local.paths import SUPABASE
+from sauti_local.project import ProjectConfig
 from sauti_local.stack import Stack
 
 KEYS = Keys.generate()
@@ -195,14 +195,28 @@ async def test_preflight_requests_to_functions_are_the_functions_own(gateway: ht
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_functions_that_check_callers_themselves_are_named_in_the_config(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", ["open/../closed", "open/%2e%2e/closed", "open/x/%2E./%2e%2e/closed", "open/..%5cclosed"]
+)
+async def test_a_path_cannot_borrow_the_rule_of_another_function(gateway: httpx.AsyncClient, path: str) -> None:
+    url = httpx.URL(str(gateway.base_url)).copy_with(raw_path=f"/functions/v1/{path}".encode())
+    answer = await gateway.send(httpx.Request("GET", url))
+    # 401: the path was resolved before the rule was looked up.
+    assert answer.status_code in (401, 404)
+
+
+def test_settings_of_the_project_are_read_from_its_config(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(
         "[functions.open]\nverify_jwt = false\n[functions.closed]\nverify_jwt = true\n[functions.plain]\n"
+        "[auth]\njwt_expiry = 60\nminimum_password_length = 12\n[api]\nmax_rows = 5\n"
     )
-    assert functions_without_jwt(config) == {"open"}
-    assert functions_without_jwt(tmp_path / "none") == frozenset()
-    assert functions_without_jwt(SUPABASE / "config.toml") <= {"api", "calendar-feed", "cal-com-webhook"}
+    assert ProjectConfig.read(config) == ProjectConfig(frozenset({"open"}), 60, 12, 5)
+    assert ProjectConfig.read(tmp_path / "none") == ProjectConfig()
+
+
+def test_of_our_functions_only_those_that_check_callers_themselves_go_without_a_jwt() -> None:
+    assert ProjectConfig.read().functions_without_jwt <= {"api", "calendar-feed", "cal-com-webhook"}
 
 
 async def test_functions_of_one_process_do_not_harm_each_other(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import httpx
 import psycopg
 import pytest
 
-from sauti_local.calendar import python_environment
-from sauti_local.errors import DataDirBusy, StartFailed
+from sauti_local.errors import DataDirBusy, StackError, StartFailed
 from sauti_local.migrations import push_migrations
 from sauti_local.ports import bound_socket
 from sauti_local.postgres import Postgres
+from sauti_local.processes import python_environment
 from sauti_local.stack import Addresses, Stack, StackConfig
 from tests.support.dev_process import Family, dev
 from tests.support.loop_thread import LoopThread
@@ -131,6 +131,13 @@ def test_a_busy_port_is_a_sentence_and_nothing_is_left(tmp_path: Path) -> None:
 async def test_a_data_directory_has_one_stack(tmp_path: Path) -> None:
     with dev(tmp_path / "data", "--no-worker"), pytest.raises(DataDirBusy, match="--data-dir"):
         await Stack(StackConfig(data_dir=tmp_path / "data", port=0)).__aenter__()
+
+
+async def test_data_of_another_generation_is_refused_and_untouched(tmp_path: Path) -> None:
+    (tmp_path / "generation").write_text("another")
+    with pytest.raises(StackError, match="another version"):
+        await Stack(StackConfig(data_dir=tmp_path, port=0)).__aenter__()
+    assert {path.name for path in tmp_path.iterdir()} <= {"generation", "lock", "logs"}
 
 
 def test_two_stacks_run_side_by_side_and_trust_only_their_own_keys(stack: Stack, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sauti_local.calendar import python_environment
+from sauti_local.processes import python_environment
 
 READY_SECONDS = 60.0
 END_SECONDS = 20.0
