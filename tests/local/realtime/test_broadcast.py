@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from typing import Any
 
 import aiohttp
 import psycopg
@@ -124,7 +125,7 @@ async def test_over_http_many_at_once_sends_what_is_allowed_and_drops_the_rest(b
         refused = await http.post(f"{backend.url}/api/broadcast", json={"messages": [{"topic": "room"}]})
         assert refused.status == 422
         for name in ("a\0b", "\ud800", 5):
-            message = {"topic": name, "event": "e", "payload": {}, "private": True}
+            message: dict[str, Any] = {"topic": name, "event": "e", "payload": {}, "private": True}
             assert (await http.post(f"{backend.url}/api/broadcast", json={"messages": [message]})).status == 422
         for path, nonsense in (
             ("", b"\xff{"),
