@@ -59,7 +59,7 @@ async def _run(keep: bool, config: StackConfig, patience: float) -> int:
             try:
                 cast = await play(stack.addresses, report, patience)
             except DemoFailed as failure:
-                report.say(f"\n{failure} The logs of the stack are in {_kept_logs(stack.addresses.logs)}.", style="red")
+                report.say(f"\n{failure} {_keep_logs(stack.addresses.logs)}", style="red")
                 return 1
             report.finish()
             if keep:
@@ -72,8 +72,11 @@ async def _run(keep: bool, config: StackConfig, patience: float) -> int:
     return 0 if played else _INTERRUPTED
 
 
-def _kept_logs(logs: Path) -> Path:
-    """A copy of the logs, which go with the stack."""
+def _keep_logs(logs: Path) -> str:
+    """Copy the logs, which go with the stack; a sentence that says where they are."""
     shutil.rmtree(FAILED_LOGS, ignore_errors=True)
-    shutil.copytree(logs, FAILED_LOGS)
-    return FAILED_LOGS
+    try:
+        shutil.copytree(logs, FAILED_LOGS)
+    except OSError as error:
+        return f"The logs of the stack could not be kept in {FAILED_LOGS}: {error}."
+    return f"The logs of the stack are in {FAILED_LOGS}."

@@ -102,7 +102,7 @@ async def accept_at_once(stage: Stage, cast: Cast, ears: dict[str, Ear], filed: 
     first, second = won[0], 1 - won[0]
     winner, rival = racers[first], racers[second]
     appointment, seconds = answers[first]
-    _refused_with(stage, f"{rival.first_name}", answers[second][0], "match_not_pending")
+    _refused_with(stage, f"for {rival.first_name} it is gone", answers[second][0], "match_not_pending")
     report.time("acceptance", seconds)
 
     taken = await winner.api.one("matched_services", report_id=report_id)

@@ -112,13 +112,13 @@ class Report:
 
     def finish(self) -> None:
         """Print the timings."""
-        table = Table(box=None, pad_edge=False, title="Timings", title_justify="left", title_style="bold")
-        table.add_column("")
-        table.add_column("", justify="right")
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
         for what, seconds in self._timings:
             table.add_row(what, _duration(seconds))
         table.add_row("total", _duration(time.perf_counter() - self._began), style="bold")
-        self._line()
+        self._line("\nTimings", style="bold")
         self._console.print(table)
         self._line(f"\nAll {self._checks} checks in {self._steps} steps held.", style="bold green")
 
