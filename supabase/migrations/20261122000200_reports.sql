@@ -55,6 +55,35 @@ create table public.reports (
   constraint reports_place_needs_consent check (consent_location or latitude is null)
 );
 create index reports_user_id_idx on public.reports (user_id);
+-- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
+alter table public.reports
+  alter column case_code set statistics 0,
+  alter column incident_type set statistics 0,
+  alter column incident_description set statistics 0,
+  alter column incident_date set statistics 0,
+  alter column urgency set statistics 0,
+  alter column required_services set statistics 0,
+  alter column gender set statistics 0,
+  alter column age_category set statistics 0,
+  alter column survivor_name set statistics 0,
+  alter column contact_email set statistics 0,
+  alter column contact_phone set statistics 0,
+  alter column contact_preference set statistics 0,
+  alter column safe_contact_from set statistics 0,
+  alter column safe_contact_until set statistics 0,
+  alter column emergency_contact set statistics 0,
+  alter column preferred_language set statistics 0,
+  alter column preferred_professional_gender set statistics 0,
+  alter column special_needs set statistics 0,
+  alter column consent_to_share set statistics 0,
+  alter column consent_location set statistics 0,
+  alter column latitude set statistics 0,
+  alter column longitude set statistics 0,
+  alter column status set statistics 0,
+  alter column match_status set statistics 0,
+  alter column ismatched set statistics 0,
+  alter column created_at set statistics 0,
+  alter column archived_at set statistics 0;
 comment on table public.reports is 'A survivor''s report. Only the survivor selects it; professionals and administrators go through open_case and break_glass, which are logged.';
 comment on column public.reports.report_id is 'Random key; the only fact of this row that others may know before acceptance, beside the masked facts.';
 comment on column public.reports.case_code is 'Short and speakable, for calendars and telephones; tells nothing.';

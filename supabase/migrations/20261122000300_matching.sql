@@ -40,6 +40,15 @@ create unique index matched_services_one_holder_idx on public.matched_services (
 create index matched_services_professional_id_idx on public.matched_services (professional_id, offered_at desc);
 create index matched_services_service_id_idx on public.matched_services (service_id);
 create index matched_services_expiry_idx on public.matched_services (expires_at) where match_status_type = 'pending';
+-- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
+alter table public.matched_services
+  alter column service_type set statistics 0,
+  alter column incident_type set statistics 0,
+  alter column urgency set statistics 0,
+  alter column gender set statistics 0,
+  alter column age_category set statistics 0,
+  alter column match_score set statistics 0,
+  alter column decline_reason set statistics 0;
 comment on table public.matched_services is 'One offer of a report to one service. It carries the masked facts, copied when it is made, and they are all that a professional sees before accepting.';
 comment on column public.matched_services.id is 'Key; the match_id of the functions.';
 comment on column public.matched_services.report_id is 'The report, as a bare key.';

@@ -41,6 +41,12 @@ create index appointments_professional_id_idx on public.appointments (profession
 create index appointments_survivor_id_idx on public.appointments (survivor_id, appointment_date);
 create index appointments_matched_services_idx on public.appointments (matched_services);
 create index appointments_cancelled_by_idx on public.appointments (cancelled_by);
+-- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
+alter table public.appointments
+  alter column appointment_type set statistics 0,
+  alter column meeting_url set statistics 0,
+  alter column location set statistics 0,
+  alter column cancel_reason set statistics 0;
 comment on table public.appointments is 'One session. The two parties read it; only functions write it.';
 comment on column public.appointments.appointment_id is 'Key; also the UID of its calendar event, for life.';
 comment on column public.appointments.professional_id is 'Who gives the session.';
