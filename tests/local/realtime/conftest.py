@@ -47,6 +47,7 @@ alter publication supabase_realtime
   add table public.notes, public.pairs, public.open_board, public.keyless, public.closed;
 create policy select_own on realtime.messages for select to authenticated using (
   (select realtime.topic()) in ('user:' || (select auth.uid())::text, 'room') and extension in ('broadcast', 'presence')
+  or (select realtime.topic()) = 'stage' and (extension = 'broadcast' or (select auth.jwt() ->> 'tier') = 'gold')
 );
 create policy insert_room on realtime.messages for insert to authenticated
   with check ((select realtime.topic()) = 'room');

@@ -127,6 +127,19 @@ async def test_a_new_token_that_may_not_read_closes_the_channel(backend: Backend
     assert (await wire.until("broadcast"))["event"] == "open"
 
 
+async def test_a_new_token_that_may_read_less_closes_the_channel(backend: Backend) -> None:
+    wire = await backend.wire()
+    gold, plain = backend.token(USER, tier="gold"), backend.token(USER)
+    await wire.join("realtime:stage", gold, private=True, presence={"enabled": True})
+    await wire.push("realtime:stage", "access_token", {"access_token": plain})
+    assert "no longer have permission" in (await wire.until("system"))["message"]
+    assert (await wire.receive())[:2] == ("realtime:stage", "phx_close")
+    assert (await wire.join("realtime:stage", plain, private=True, presence={"enabled": True}))["status"] == "ok"
+    await wire.push("realtime:stage", "access_token", {"access_token": gold})
+    await backend.send("stage", "still here")
+    assert (await wire.until("broadcast"))["event"] == "still here"
+
+
 @pytest.mark.parametrize("token", ["nonsense", "expired"])
 async def test_a_new_token_that_proves_nothing_closes_the_channel(backend: Backend, token: str) -> None:
     wire = await backend.wire()

@@ -364,6 +364,36 @@ async def test_many_committers_at_once_lose_no_event(backend: Backend, user: str
     assert sorted(heard) == sorted(number * 100 + step for number in range(6) for step in range(40))
 
 
+async def test_a_commit_that_others_do_not_see_yet_is_waited_for(backend: Backend, user: str) -> None:
+    """A standby that does not exist holds a commit where every commit is for a moment: in the WAL, but unseen."""
+    listener = await listen(backend, user, {"table": "notes"})
+
+    async def write() -> None:
+        async with await psycopg.AsyncConnection.connect(backend.db_url, application_name=user) as connection:
+            await connection.execute("select realtime.send('{}', 'decoded', %s, false)", (user,))
+            await connection.execute("insert into notes (owner) values (%s)", (user,))
+
+    decoded = await (await Listener.join(await backend.client(), user)).joined()
+    async with await psycopg.AsyncConnection.connect(backend.db_url, autocommit=True) as connection:
+        await connection.execute("alter system set synchronous_standby_names = 'nobody'")
+        try:
+            await connection.execute("select pg_reload_conf()")
+            while (await (await connection.execute("show synchronous_standby_names")).fetchone()) != ("nobody",):
+                await asyncio.sleep(0.01)
+            writing = asyncio.create_task(write())
+            assert (await decoded.next())["event"] == "decoded"
+            await asyncio.sleep(0.1)  # what must not happen happens now, if at all
+            assert listener.heard.empty()
+            await connection.execute(
+                "select pg_cancel_backend(pid) from pg_stat_activity where application_name = %s", (user,)
+            )
+            await writing
+        finally:
+            await connection.execute("alter system reset synchronous_standby_names")
+            await connection.execute("select pg_reload_conf()")
+    assert (await listener.change())["record"]["owner"] == user
+
+
 async def test_a_subscriber_whose_claims_make_a_policy_fail_hears_nothing_and_costs_nobody_else(
     backend: Backend, user: str
 ) -> None:
