@@ -137,7 +137,10 @@ begin
     select j.id
     from private.outbox_jobs as j
     where j.state in ('pending', 'running')
-      and ((j.state = 'pending' and j.run_at <= v_now) or (j.state = 'running' and j.leased_until <= v_now))
+      and (
+        (j.state = 'pending' and j.run_at <= v_now)
+        or (j.state = 'running' and j.leased_until <= v_now and j.attempts < j.max_attempts)
+      )
       and (claim_jobs.kinds is null or j.kind = any (claim_jobs.kinds))
       and (j.ordering_key is null or not exists (
         select 1

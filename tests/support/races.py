@@ -70,6 +70,10 @@ class Gate:
             self._holder.commit()
         else:
             self._holder.rollback()
+        return self.ended()
+
+    def ended(self) -> list[Any]:
+        """Each call's `outcome`, in order, while the gate is closed: they must not wait for it."""
         return [future.result(_SECONDS) for future in self._futures]
 
     def __enter__(self) -> Self:
