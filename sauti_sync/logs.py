@@ -52,7 +52,7 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 
 
 def place_of(error: BaseException) -> str:
-    """Where an unexpected error was raised, `module.py:line`, innermost frame of ours first; never its message."""
+    """Where an unexpected error was raised, `module.py:line`, in the innermost frame of ours; never its message."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "sauti_sync" in frame.filename]
     chosen = (ours or list(frames))[-1:]

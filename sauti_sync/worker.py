@@ -30,6 +30,9 @@ from sauti_sync.logs import logger, place_of
 from sauti_sync.metrics import Metrics
 from sauti_sync.outbox import Queue
 
+#: A commit reaches the WAL, and so Realtime, a moment before other sessions can see it: a claim that follows a ring at
+#: once may come too early to find its jobs. So a ring echoes, this many seconds after it.
+_ECHOES = (0.02, 0.2, 1.0)
 #: With a backlog and most slots busy, wait this long for more slots to fall free: one claim for several jobs.
 _GATHER_SECONDS = 0.005
 #: A provider may ask for patience, up to a point.
@@ -105,6 +108,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._backlog = False
+        self._echoes: list[float] = []
         self._hurry = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._working: set[asyncio.Task[_Settlement]] = set()
@@ -115,6 +119,8 @@ class Worker:
     def ring(self) -> None:
         """There may be new jobs. Rings that come while a claim is under way count as one."""
         self.metrics.rings.inc()
+        now = time.monotonic()
+        self._echoes = [now + echo for echo in _ECHOES]
         self._wake.set()
 
     def stop(self) -> None:
@@ -172,6 +178,8 @@ class Worker:
         failures = 0
         while not self._stopping:
             self._wake.clear()
+            now = time.monotonic()
+            self._echoes = [echo for echo in self._echoes if echo > now]
             try:
                 more = await self._claim()
                 failures = 0
@@ -186,6 +194,8 @@ class Worker:
             pause = self._options.poll_seconds * self._rng.uniform(0.8, 1.0)
             if failures:
                 pause = min(pause, backoff.SETTLE.delay(failures, self._rng) + 0.1)
+            elif self._echoes:
+                pause = min(pause, max(0.0, self._echoes[0] - time.monotonic()))
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()

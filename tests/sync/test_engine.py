@@ -101,10 +101,24 @@ async def test_a_ring_during_a_claim_is_not_lost_and_many_rings_are_one_claim(qu
         queue.before["claim"] = ring_and_add
         for _ in range(50):
             worker.ring()
-        await until(lambda: queue.claims == [0, -1, 0, 0])
+        await until(lambda: queue.claims[:4] == [0, -1, 0, 0])
+        await until(lambda: len(queue.claims) == 7)
         queue.add()
         worker.ring()
         await until(lambda: queue.states() == ["done"])
+
+
+async def test_a_ring_that_came_before_its_jobs_could_be_seen_is_not_lost(queue: MemoryQueue) -> None:
+    async with running(queue, Recorder(), replace(OPTIONS, poll_seconds=3600)) as worker:
+        await until(lambda: len(queue.claims) == 1)
+        for delay in (0.005, 0.1):
+            claims = len(queue.claims)
+            worker.ring()
+            await until(lambda claims=claims: len(queue.claims) > claims)
+            await asyncio.sleep(delay)
+            queue.add()
+            await until(lambda: set(queue.states()) == {"done"})
+    assert len(queue.claims) <= 1 + 2 * 4, "and it does not make the worker poll"
 
 
 async def test_obsolete_is_settled_without_the_handler_and_postponed_is_left(queue: MemoryQueue) -> None:
