@@ -166,16 +166,14 @@ async def _selectable(connection: Connection, oid: int, role: str) -> dict[str, 
 
 
 async def _typed(connection: Connection, item: tuple[str, str, str], type_name: str) -> Filter:
-    """Have the database read the value as the column's type and write it in its own way."""
+    """Have the database read the value as the column's type, compare it, and write it in its own way."""
     column, operator, value = item
-    type_sql = sql.SQL(type_name)
-    if operator != "in":
-        query = sql.SQL("select %s::text::{}::text").format(type_sql)
-        cursor = await connection.execute(query, (value,))
-    else:
-        query = sql.SQL("select unnest(%s::text::{}[])::text").format(type_sql)
-        cursor = await connection.execute(query, ("{" + value[1:-1] + "}",))
-    values = tuple(row[0] for row in await cursor.fetchall() if row[0] is not None)
-    if len(values) > _MAX_VALUES:
+    values = sql.SQL("unnest(%s::text::{}[])" if operator == "in" else "(select %s::text::{})")
+    query = sql.SQL("select x::text, x {operator} x from {values} v(x) where x is not null").format(
+        operator=sql.SQL(OPERATORS[operator]), values=values.format(sql.SQL(type_name))
+    )
+    cursor = await connection.execute(query, ("{" + value[1:-1] + "}" if operator == "in" else value,))
+    found = tuple(row[0] for row in await cursor.fetchall())
+    if len(found) > _MAX_VALUES:
         raise BindingRefused(f"too many values for `in` filter. Maximum {_MAX_VALUES}")
-    return Filter(column, operator, values)
+    return Filter(column, operator, found)

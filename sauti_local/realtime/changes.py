@@ -17,9 +17,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import psycopg
 from psycopg import sql
 
-from sauti_local.realtime.bindings import OPERATORS, Binding, Filter
+from sauti_local.realtime.bindings import Binding
 from sauti_local.realtime.catalog import Table, describe
 from sauti_local.realtime.database import Connection, Database, assume
+from sauti_local.realtime.filtering import held
 from sauti_local.realtime.pgoutput import Change
 from sauti_local.realtime.rendering import Rendering, Values
 from sauti_local.realtime.tokens import Identity
@@ -261,39 +262,11 @@ def is_running(xid: int, snapshot: str) -> bool:
 async def _filtered(
     connection: Connection, candidates: list[_Candidate[S]], tables: Mapping[int, Table]
 ) -> list[_Candidate[S]]:
-    """The candidates whose filters all hold; one question per (table, column, operator).
-
-    A filter holds on the row after the change, for DELETE on what is known of the row before it. On a value that is
-    not known, or null, no filter holds.
-    """
-    filters: dict[tuple[int, str, str], dict[Filter, int]] = defaultdict(dict)
-    values: dict[tuple[int, str], dict[int, str]] = defaultdict(dict)
-    for item in candidates:
-        for condition in item.binding.filters:
-            of_column = filters[item.oid, condition.column, condition.operator]
-            of_column.setdefault(condition, len(of_column))
-            value = (item.change.new or item.change.old or {}).get(condition.column)
-            if value is not None:
-                values[item.oid, condition.column][item.index] = value
-    if not filters:
+    """The candidates whose filters all hold."""
+    asked = [(item.index, item.change, condition) for item in candidates for condition in item.binding.filters]
+    if not asked:
         return candidates
-    holds: set[tuple[int, Filter]] = set()
-    async with connection.pipeline():
-        asked = []
-        for (oid, column, operator), numbered in filters.items():
-            described, known = tables[oid].columns.get(column), values[oid, column]
-            if described is None or not known:
-                continue
-            query = sql.SQL(
-                "select v.i, f.i from unnest(%s::int[], %s::text[]) v(i, x) join unnest(%s::int[], %s::text[]) f(i, x)"
-                " on v.x::{type} {operator} f.x::{type}"
-            ).format(type=sql.SQL(described.type_sql), operator=sql.SQL(OPERATORS[operator]))
-            literals = [(number, value) for condition, number in numbered.items() for value in condition.values]
-            numbers, texts = [number for number, _ in literals], [text for _, text in literals]
-            cursor = await connection.execute(query, (list(known), list(known.values()), numbers, texts))
-            asked.append((list(numbered), cursor))
-        for conditions, cursor in asked:
-            holds |= {(index, conditions[number]) for index, number in await cursor.fetchall()}
+    holds = await held(connection, asked, tables)
     return [
         item
         for item in candidates

@@ -29,7 +29,8 @@ create table public.notes (
   at timestamptz,
   mood public.mood,
   tags text[],
-  secret text
+  secret text,
+  document json
 );
 create table public.pairs (a int, b text, owner uuid not null, body text, primary key (a, b));
 create table public.open_board (id int generated always as identity primary key, body text);
@@ -38,7 +39,7 @@ create table public.closed (id int generated always as identity primary key, bod
 create table public.unpublished (id int primary key);
 alter table public.notes enable row level security;
 alter table public.pairs enable row level security;
-grant select (id, owner, body, amount, price, at, mood, tags) on public.notes to authenticated;
+grant select (id, owner, body, amount, price, at, mood, tags, document) on public.notes to authenticated;
 grant select on public.notes to service_role;
 grant select on public.pairs, public.open_board, public.keyless, public.unpublished to authenticated;
 create policy select_own on public.notes for select to authenticated using (owner = (select auth.uid()));

@@ -34,7 +34,7 @@ async def test_all_events_of_an_own_row_in_the_form_of_the_platform(backend: Bac
     listener = await listen(backend, user, {"table": "notes"})
     note = await insert(
         backend, user, body="a \"b\" \n ü", amount=3, price="10000000000000000000.10", at="2026-01-02T03:04:05.006+02",
-        mood="calm", tags=["x", None, "y z"], secret="hidden",
+        mood="calm", tags=["x", None, "y z"], secret="hidden", document='{"b": 1, "a": [null]}',
     )  # fmt: skip
     inserted = await listener.change()
     await backend.execute("update notes set amount = 4 where id = %s", note)
@@ -50,6 +50,7 @@ async def test_all_events_of_an_own_row_in_the_form_of_the_platform(backend: Bac
         "at": "2026-01-02T01:04:05.006+00:00",
         "mood": "calm",
         "tags": ["x", None, "y z"],
+        "document": {"b": 1, "a": [None]},
     }
     assert {**inserted, "commit_timestamp": None, "record": None} == {
         "schema": "public",
@@ -67,6 +68,7 @@ async def test_all_events_of_an_own_row_in_the_form_of_the_platform(backend: Bac
             {"name": "at", "type": "timestamptz"},
             {"name": "mood", "type": "mood"},
             {"name": "tags", "type": "_text"},
+            {"name": "document", "type": "json"},
         ],
     }
     assert inserted["commit_timestamp"].endswith("Z")
@@ -254,6 +256,7 @@ async def test_only_the_columns_asked_for_are_sent_and_always_the_key(backend: B
         {"table": "notes", "filter": "amount=like.1"},
         {"table": "notes", "filter": "amount=in.1,2"},
         {"table": "notes", "filter": "amount"},
+        {"table": "notes", "filter": "document=eq.{}"},
         {"table": "notes", "filter": "body=eq.a\0b"},
         {"table": "notes", "filter": f"amount=in.({','.join(map(str, range(101)))})"},
         {"table": "notes", "filter": 5},
@@ -433,6 +436,23 @@ async def test_a_changed_table_is_followed(backend: Backend, user: str) -> None:
         await backend.execute("alter table pairs drop column extra")
     await backend.execute("insert into pairs values (12, 'z', %s, 'x')", user)
     assert (await listener.change())["record"] == {"a": 12, "b": "z", "owner": user, "body": "x"}
+
+
+async def test_a_filter_that_a_changed_column_has_broken_holds_never_and_costs_nobody_else(
+    backend: Backend, user: str
+) -> None:
+    await backend.execute("alter table pairs add column extra int")
+    try:
+        filtered = await listen(backend, user, {"table": "pairs", "filter": "extra=eq.1"})
+        every = await listen(backend, user, {"table": "pairs"})
+        await backend.execute("insert into pairs values (21, 'z', %s, 'x', 1)", user)
+        assert (await filtered.change())["record"]["a"] == (await every.change())["record"]["a"] == 21
+        await backend.execute("alter table pairs alter column extra type date using null")
+        await backend.execute("insert into pairs values (22, 'z', %s, 'x', '2026-01-01')", user)
+        assert (await every.change())["record"]["extra"] == "2026-01-01"
+        assert filtered.heard.empty()
+    finally:
+        await backend.execute("alter table pairs drop column extra")
 
 
 async def test_after_a_new_token_the_new_claims_decide(backend: Backend, user: str) -> None:
