@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+from pytest_postgresql.janitor import DatabaseJanitor
 
 from sauti_local.migrations import push_migrations
 from sauti_local.postgres import SUPERUSER, Postgres
@@ -61,13 +63,20 @@ def template(postgres_server: Postgres, loop_thread: LoopThread) -> str:
 
 
 @pytest.fixture
-def database(postgres_server: Postgres, template: str, loop_thread: LoopThread) -> Iterator[Database]:
+def database(postgres_server: Postgres, template: str) -> Iterator[Database]:
     """A database of the test's own with all migrations applied."""
     clone = Database(postgres_server)
-    loop_thread.run(postgres_server.create_database(clone.name, template))
-    yield clone
-    clone.close()
-    loop_thread.run(postgres_server.drop_database(clone.name))
+    server = conninfo_to_dict(clone.superuser_url)
+    with DatabaseJanitor(
+        user=SUPERUSER,
+        host=str(server["host"]),
+        port=int(server["port"]),
+        dbname=clone.name,
+        template_dbname=template,
+        password=str(server["password"]),
+    ):
+        yield clone
+        clone.close()
 
 
 @pytest.fixture(scope="session")
