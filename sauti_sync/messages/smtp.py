@@ -5,6 +5,7 @@ A connection is kept for a short while after a message, since messages come in b
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections import deque
 from contextlib import suppress
@@ -37,10 +38,19 @@ class MailTransport(Protocol):
 class SmtpTransport:
     """A mail server, with a few idle connections."""
 
-    def __init__(self, address: SmtpAddress, sender: Sender, *, timeout: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        address: SmtpAddress,
+        sender: Sender,
+        *,
+        timeout: float = _TIMEOUT_SECONDS,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
         self._address = address
         self._sender = sender
         self._timeout = timeout
+        #: Certificates are always checked, also after an unforced STARTTLS; None: against the system's authorities.
+        self._trust = trust
         self._idle: deque[tuple[float, aiosmtplib.SMTP]] = deque(maxlen=4)
 
     async def send(self, message: EmailMessage, to: str) -> None:
@@ -82,6 +92,7 @@ class SmtpTransport:
             port=address.port,
             use_tls=address.implicit_tls,
             start_tls=False,
+            tls_context=self._trust,
             # The name of this machine is nobody's business: it would stand in the Received header.
             local_hostname=self._sender.domain,
             timeout=self._timeout,

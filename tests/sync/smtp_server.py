@@ -1,6 +1,7 @@
 """A mail server that answers as it is told. Loopback only."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ class MailServer:
     port: int = 0
     answers: dict[str, str | None] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
+    tls: ssl.SSLContext | None = None
     accepted: list[bytes] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     connections: int = 0
@@ -22,11 +24,11 @@ class MailServer:
         self.connections += 1
         self.talks[asyncio.current_task()] = writer
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+            with suppress(OSError, asyncio.IncompleteReadError):
                 await self._talk(reader, writer)
         finally:
             writer.close()
-            with suppress(ConnectionError):
+            with suppress(OSError):
                 await writer.wait_closed()
             del self.talks[asyncio.current_task()]
 
@@ -62,6 +64,9 @@ class MailServer:
                     self.accepted.append(text)
                 if not await say("END", "250 taken"):
                     return
+            elif word == "STAR" and self.tls is not None:
+                writer.write(b"220 go on\r\n")
+                await writer.start_tls(self.tls)
             elif word == "QUIT":
                 await say("QUIT", "221 bye")
                 return
@@ -70,9 +75,9 @@ class MailServer:
 
 
 @asynccontextmanager
-async def mail_server(**options: object) -> AsyncIterator[MailServer]:
+async def mail_server(*, implicit_tls: bool = False, **options: object) -> AsyncIterator[MailServer]:
     server = MailServer(**options)  # type: ignore[arg-type]
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=server.tls if implicit_tls else None)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from sauti_sync.calendars.addresses import PinnedTransport, check_url, is_public
 from sauti_sync.calendars.caldav import CalDavCalendar
 from sauti_sync.errors import Permanent, Retryable
+from tests.sync.certificates import Authority
 
 PRIVATE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
@@ -138,3 +140,32 @@ async def test_a_calendar_of_a_user_cannot_reach_a_server_inside(inside: tuple[i
             await calendar._request("GET", "x.ics")  # type: ignore[attr-defined]  # the way every call takes
         await calendar.close()
     assert heard == []
+
+
+async def test_a_pinned_connection_still_wants_the_certificate_of_the_name() -> None:
+    authority = Authority()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async def resolver(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=authority.server("dav.example"))
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+
+        async def ask(host: str) -> int:
+            inner = httpx.AsyncHTTPTransport(verify=authority.client(), trust_env=False)
+            pinned = PinnedTransport(inner, allow_private=True, resolver=resolver)
+            async with httpx.AsyncClient(transport=pinned, trust_env=False) as http:
+                return (await http.get(f"https://{host}:{port}/")).status_code
+
+        assert await ask("dav.example") == 204
+        with pytest.raises(Retryable, match="calendar_unavailable"):
+            await ask("other.example")

@@ -1,9 +1,11 @@
 """SMTP: every answer of a server becomes the right verdict, and no text of its making goes further."""
 
 import asyncio
+import ssl
 from email.message import EmailMessage
 
 import pytest
+from aiosmtpd.smtp import SMTP
 
 from sauti_sync.errors import Permanent, Retryable
 from sauti_sync.messages.mail import compose
@@ -11,6 +13,7 @@ from sauti_sync.messages.render import Facts, render
 from sauti_sync.messages.sender import Sender, parse_address
 from sauti_sync.messages.smtp import SmtpTransport
 from sauti_sync.messages.smtp_address import SmtpAddress
+from tests.sync.certificates import Authority
 from tests.sync.smtp_server import MailServer, mail_server
 
 SENDER = Sender.parse("Appointments <no-reply@app.example>")
@@ -22,8 +25,17 @@ def message() -> EmailMessage:
     return compose(text, SENDER, parse_address(TO), "5f6b3c52")
 
 
-def transport(server: MailServer, query: str = "", user: str = "", timeout: float = 5.0) -> SmtpTransport:
-    return SmtpTransport(SmtpAddress.parse(f"smtp://{user}127.0.0.1:{server.port}{query}"), SENDER, timeout=timeout)
+def transport(
+    server: MailServer,
+    query: str = "",
+    user: str = "",
+    timeout: float = 5.0,
+    scheme: str = "smtp",
+    host: str = "127.0.0.1",
+    trust: ssl.SSLContext | None = None,
+) -> SmtpTransport:
+    address = SmtpAddress.parse(f"{scheme}://{user}{host}:{server.port}{query}")
+    return SmtpTransport(address, SENDER, timeout=timeout, trust=trust)
 
 
 async def test_a_message_is_handed_over_with_its_envelope() -> None:
@@ -121,3 +133,56 @@ async def test_the_answer_to_quit_does_not_matter() -> None:
         await mail.send(message(), TO)
         await mail.close()
     assert len(server.accepted) == 1
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+async def test_a_password_goes_out_after_starttls(authority: Authority) -> None:
+    tls = authority.server("localhost")
+    async with mail_server(extensions=("STARTTLS", "AUTH PLAIN"), tls=tls, answers={"AUTH": "235 ok"}) as server:
+        mail = transport(server, user="user:pass@", host="localhost", trust=authority.client())
+        await mail.send(message(), TO)
+        await mail.close()
+    words = [command[:8] for command in server.commands]
+    assert words.index("STARTTLS") < words.index("AUTH PLA")
+    assert len(server.accepted) == 1
+
+
+async def test_mail_goes_out_over_tls_from_the_start(authority: Authority) -> None:
+    async with mail_server(tls=authority.server("localhost"), implicit_tls=True) as server:
+        mail = transport(server, scheme="smtps", host="localhost", trust=authority.client())
+        await mail.send(message(), TO)
+        await mail.close()
+    assert len(server.accepted) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_certificate_of_another_name_or_of_nobody_known_is_refused(authority: Authority, known: bool) -> None:
+    tls = authority.server("elsewhere.example") if known else Authority().server("localhost")
+    async with mail_server(tls=tls, implicit_tls=True) as server:
+        with pytest.raises(Retryable, match="smtp_unavailable"):
+            await transport(server, scheme="smtps", host="localhost", trust=authority.client()).send(message(), TO)
+    assert server.commands == []
+
+
+async def test_an_offer_of_starttls_that_fails_is_not_passed_over(authority: Authority) -> None:
+    taken: list[str] = []
+
+    class Handler:
+        async def handle_MAIL(self, *arguments: object) -> str:  # noqa: N802  # the name that aiosmtpd looks for
+            taken.append("MAIL")
+            return "250 ok"
+
+    def protocol() -> SMTP:
+        return SMTP(Handler(), tls_context=Authority().server("localhost"), loop=asyncio.get_running_loop())
+
+    listener = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    async with listener:
+        port = listener.sockets[0].getsockname()[1]
+        with pytest.raises(Retryable, match="smtp_unavailable"):
+            await transport(MailServer(port=port), host="localhost", trust=authority.client()).send(message(), TO)
+        await asyncio.sleep(0.01)
+    assert taken == []

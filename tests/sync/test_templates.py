@@ -15,7 +15,7 @@ FACTS = Facts(link="https://app.example", case_code="KAZI-417", starts_at=MOMENT
 KINDS = (
     "offer_made", "offer_reminder", "appointment_confirmed", "appointment_changed", "appointment_cancelled",
     "appointment_requested", "completion_requested", "completion_disputed", "case_closed", "case_escalated",
-    "access_opened", "calendar_needs_reauth",
+    "access_opened", "calendar_needs_reauth", "cal_com_conflict", "cal_com_needs_attention",
 )  # fmt: skip
 #: Whatever tells a stranger what this is about.
 TELLTALE = re.compile(
