@@ -147,7 +147,9 @@ class Cases:
 
     def report(self, report_id: uuid.UUID) -> Row:
         """The report's row."""
-        return self.one("select * from public.reports where report_id = %s", report_id)
+        return self.one(
+            "select r.*, r.required_services::text[] from public.reports r where r.report_id = %s", report_id
+        )
 
     def accepted(self, *, professional: Professional | None = None, **report: Any) -> OpenCase:
         """A case that a professional has accepted with an appointment in an hour."""
