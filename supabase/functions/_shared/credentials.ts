@@ -14,7 +14,7 @@ const KEY_BYTES = 32;
 
 export interface CredentialOwner {
   readonly userId: string;
-  readonly provider: "google" | "microsoft" | "caldav";
+  readonly provider: "google" | "microsoft" | "caldav" | "cal_com";
 }
 
 interface TokenKey {

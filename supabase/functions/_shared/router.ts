@@ -9,7 +9,7 @@ import { failure, RequestError } from "./errors.ts";
 import { logError } from "./log.ts";
 import { failed, preflight } from "./responses.ts";
 
-export type Method = "GET" | "POST" | "DELETE";
+export type Method = "GET" | "HEAD" | "POST" | "DELETE";
 
 /** The names behind the colons of a path: `Params<"/api/calendar/:id">` = `"id"`. */
 type Params<Path extends string> = Path extends `${infer Head}/${infer Tail}` ? Params<Head> | Params<Tail>

@@ -36,3 +36,24 @@ function namedKey(variable: string): string | undefined {
 export function privateCalendarsAllowed(): boolean {
   return Deno.env.get("SAUTI_ALLOW_PRIVATE_CALDAV") === "1";
 }
+
+/** Address of the client app, for links; null when the operator has not told it. */
+export function appUrl(): string | null {
+  const text = Deno.env.get("SAUTI_APP_URL") ?? "";
+  return /^https?:\/\//.test(text) && URL.canParse(text) && !/[\s"<>]/.test(text) ? text.replace(/\/+$/, "") : null;
+}
+
+export interface Captcha {
+  readonly url: string;
+  readonly secret: string;
+}
+
+/** Who judges CAPTCHA tokens, Turnstile unless told otherwise; null where the operator asks for none. */
+export function captcha(): Captcha | null {
+  const secret = Deno.env.get("SAUTI_CAPTCHA_SECRET");
+  if (!secret) return null;
+  return {
+    secret,
+    url: Deno.env.get("SAUTI_CAPTCHA_URL") || "https://challenges.cloudflare.com/turnstile/v0/siteverify",
+  };
+}

@@ -38,15 +38,50 @@ export async function requireUser(request: Request): Promise<User> {
   return { id: id.toLowerCase(), accessToken: token };
 }
 
+/** Whether somebody claims to be signed in: the claim is not checked here, the keys of the project are none. */
+export function bringsSession(request: Request): boolean {
+  const payload = /^Bearer [\w-]+\.([\w-]+)\.[\w-]+$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  if (payload === undefined) return false;
+  try {
+    const claims: unknown = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
+    return typeof claims === "object" && claims !== null && (claims as { role?: unknown }).role === "authenticated";
+  } catch {
+    return true; // no token of ours: whoever checks it refuses it
+  }
+}
+
+/**
+ * Where a visitor is, as the nearest proxy saw it. What a client wrote into `x-forwarded-for` itself stands further left.
+ */
+export function visitorAddress(request: Request): string | null {
+  const seen = request.headers.get("cf-connecting-ip") ?? request.headers.get("x-forwarded-for")?.split(",").at(-1);
+  const address = seen?.trim() ?? "";
+  return /^[0-9A-Fa-f:.]{2,45}$/.test(address) ? address : null;
+}
+
 /** Calls an RPC as the user; its answer as JSON, null when it gives nothing back. */
 export function callAsUser(user: User, name: string, parameters: Record<string, unknown>): Promise<unknown> {
   return call(name, parameters, { apikey: project().publishableKey, authorization: `Bearer ${user.accessToken}` });
 }
 
+/** Calls an RPC that a visitor may call, and tells it where the visitor is, which it believes the service role alone. */
+export function callForVisitor(
+  request: Request,
+  name: string,
+  parameters: Record<string, unknown>,
+): Promise<unknown> {
+  const address = visitorAddress(request);
+  return callAsService(name, parameters, address === null ? {} : { "x-sauti-visitor-address": address });
+}
+
 /** Calls an RPC that only the service role may call. The caller has checked who is asking. */
-export function callAsService(name: string, parameters: Record<string, unknown>): Promise<unknown> {
+export function callAsService(
+  name: string,
+  parameters: Record<string, unknown>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
   const { secretKey } = project();
-  const headers: Record<string, string> = { apikey: secretKey };
+  const headers: Record<string, string> = { ...more, apikey: secretKey };
   // Newer secret keys are no JWTs: the gateway refuses them as a bearer and makes its own from `apikey`.
   if (secretKey.split(".").length === 3) headers["authorization"] = `Bearer ${secretKey}`;
   return call(name, parameters, headers);
@@ -87,6 +122,9 @@ function databaseError(status: number, answer: unknown): RequestError {
   if (status === 429) return failure("too_many_requests", "Too many requests in a short time.");
   if (status === 502 || status === 503 || status === 504) {
     return failure("unavailable", "The database cannot be reached at the moment.");
+  }
+  if (typeof body.code === "string" && /^22[0-9A-Z]{3}$/.test(body.code)) {
+    return failure("invalid_input", "A value is not in the form that is asked for.");
   }
   // The code alone: a message of Postgres can quote the row.
   const code = typeof body.code === "string" && /^[A-Z0-9]{5,8}$/.test(body.code) ? body.code : null;

@@ -1,6 +1,6 @@
-/** Calendar connections: CalDAV servers are connected with a user name and a password. */
+/** Calendar connections: CalDAV servers are connected with a user name and a password; and what is to be written now. */
 
-import { readFields, requireText } from "../_shared/body.ts";
+import { readFields, requireText, requireUuid } from "../_shared/body.ts";
 import { calendarUrl, verifyCalendar } from "../_shared/caldav.ts";
 import { requireTokenKeys, seal } from "../_shared/credentials.ts";
 import { failure } from "../_shared/errors.ts";
@@ -38,6 +38,14 @@ async function connectCalDav(request: Request): Promise<Response> {
   return json(Array.isArray(row) ? row[0] : row);
 }
 
+/** `{appointment_id}` → `{queued}`: how many of the caller's calendars will be written. */
+async function pushEvent(request: Request): Promise<Response> {
+  const user = await requireUser(request);
+  const fields = await readFields(request);
+  const appointmentId = requireUuid(fields, "appointment_id");
+  return json(await callAsUser(user, "push_calendar_event", { appointment_id: appointmentId }));
+}
+
 /** Another person's connection and one that is not there are the same `not_found`. */
 async function deleteConnection(request: Request, params: { readonly connection_id: string }): Promise<Response> {
   const user = await requireUser(request);
@@ -48,5 +56,6 @@ async function deleteConnection(request: Request, params: { readonly connection_
 
 export const calendarRoutes: readonly Route[] = [
   route("POST", "/api/calendar/caldav", connectCalDav),
+  route("POST", "/api/calendar/create-event", pushEvent),
   route("DELETE", "/api/calendar/:connection_id", deleteConnection),
 ];

@@ -1,6 +1,8 @@
 /** The function `api`: HTTP for what a client cannot do through the Data API alone. Each route ends in one RPC. */
 
 import { router } from "../_shared/router.ts";
+import { appointmentRoutes } from "./appointments.ts";
+import { calComRoutes } from "./cal_com.ts";
 import { calendarRoutes } from "./calendar.ts";
 
-Deno.serve(router([...calendarRoutes]));
+Deno.serve(router([...appointmentRoutes, ...calendarRoutes, ...calComRoutes]));
