@@ -208,7 +208,8 @@ class _Gateway:
                 return response
         except (aiohttp.ClientConnectionError, TimeoutError):
             if request.transport is None or request.transport.is_closing():
-                raise
+                # The client has gone. Nobody reads this, and raised it would be logged as an error of ours.
+                return web.Response(status=499)
             return web.json_response(
                 {"message": "An invalid response was received from the upstream server"}, status=502
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -261,3 +262,37 @@ async def test_the_running_gateway_serves_its_four_parts(stack: Stack) -> None:
             "code"
         ] == "NOT_FOUND"
         assert (await client.get("/else")).status_code == 404
+
+
+async def test_a_client_that_goes_away_is_no_error_of_the_gateway(caplog: pytest.LogCaptureFixture) -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        asked.set()
+        await gone.wait()
+        return web.Response(text="late")
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", slow)
+    async with TestServer(application) as upstream:
+        rest_url = str(upstream.make_url("")).rstrip("/")
+        settings = GatewaySettings(KEYS.anon_key, KEYS.service_role_key, KEYS.jwt_secret, rest_url=rest_url)
+        # Not a TestServer, which cancels the handler of a connection that is lost.
+        runner = web.AppRunner(gateway_application(settings, None, None), shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            _, writer = await asyncio.open_connection(*runner.addresses[0])
+            writer.write(f"GET /rest/v1/t HTTP/1.1\r\nHost: gateway\r\napikey: {KEYS.anon_key}\r\n\r\n".encode())
+            async with asyncio.timeout(10):
+                await asked.wait()
+                writer.transport.abort()
+                assert runner.server is not None
+                while any(connection.connected for connection in runner.server.connections):
+                    await asyncio.sleep(0.01)
+                gone.set()
+                while runner.server.connections:
+                    await asyncio.sleep(0.01)
+        finally:
+            await runner.cleanup()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
