@@ -300,15 +300,16 @@ class Worker:
 
     async def _settle(self, job: Job, lease: Lease, settlement: _Settlement) -> Outcome:
         """Tell the database, as often as the lease allows: a settlement that is lost means a second effect."""
-        for tries in range(1, 1000):
+        if isinstance(settlement, _Leave):
+            return settlement.outcome
+        tries = 0
+        while True:
+            tries += 1
             try:
-                match settlement:
-                    case _Complete():
-                        await self._queue.complete(job, settlement.result)
-                    case _Fail():
-                        await self._queue.fail(job, settlement.error, settlement.retry_in_seconds)
-                    case _Leave():
-                        pass
+                if isinstance(settlement, _Complete):
+                    await self._queue.complete(job, settlement.result)
+                else:
+                    await self._queue.fail(job, settlement.error, settlement.retry_in_seconds)
             except LeaseLost:
                 # After an unanswered try this may mean that the try had arrived.
                 return settlement.outcome if tries > 1 else Outcome.LEASE_LOST
@@ -323,7 +324,6 @@ class Worker:
             else:
                 self._answered()
                 return settlement.outcome
-        return Outcome.UNSETTLED
 
     def _report(self, job: Job, settlement: _Settlement, outcome: Outcome, began: float) -> None:
         seconds = time.monotonic() - began

@@ -24,13 +24,11 @@ def run_worker() -> int:
     """Run until SIGTERM or SIGINT; the exit status: 0 stopped, 1 crashed, 2 wrong environment."""
     logs.configure()
     try:
-        settings = WorkerSettings.from_environment()
+        asyncio.run(_run(WorkerSettings.from_environment()))
     except ConfigurationError as error:
         for problem in error.problems:
             print(f"sauti-sync worker: {problem}", file=sys.stderr)
         return 2
-    try:
-        asyncio.run(_run(settings))
     except Exception as error:  # a traceback would print the values that an exception carries
         logs.logger().error("worker_crashed", type=type(error).__name__, place=logs.place_of(error))
         return 1
@@ -63,7 +61,11 @@ async def _run(settings: WorkerSettings) -> None:
         loop.add_signal_handler(number, worker.stop)
 
     status = StatusServer(worker.health, metrics.expose) if settings.metrics_port is not None else None
-    port = await status.start(settings.metrics_host, settings.metrics_port or 0) if status else None
+    try:
+        port = await status.start(settings.metrics_host, settings.metrics_port or 0) if status else None
+    except OSError:
+        await queue.close()
+        raise ConfigurationError(("SAUTI_METRICS_PORT: nothing can listen on this port",)) from None
     doorbell = asyncio.create_task(Doorbell(settings, worker.ring, worker).run(), name="doorbell")
     log.info(
         "worker_started",

@@ -23,6 +23,7 @@ from sauti_sync.messages.smtp_address import SmtpAddress, StartTls
 
 _TIMEOUT_SECONDS = 20.0
 _IDLE_SECONDS = 10.0
+_IDLE_CONNECTIONS = 4
 
 
 class MailTransport(Protocol):
@@ -51,7 +52,7 @@ class SmtpTransport:
         self._timeout = timeout
         #: Certificates are always checked, also after an unforced STARTTLS; None: against the system's authorities.
         self._trust = trust
-        self._idle: deque[tuple[float, aiosmtplib.SMTP]] = deque(maxlen=4)
+        self._idle: deque[tuple[float, aiosmtplib.SMTP]] = deque()
 
     async def send(self, message: EmailMessage, to: str) -> None:
         """Hand over one message to one reader.
@@ -65,15 +66,16 @@ class SmtpTransport:
         except BaseException:
             connection.close()
             raise
-        self._idle.append((time.monotonic(), connection))
+        if len(self._idle) < _IDLE_CONNECTIONS:
+            self._idle.append((time.monotonic(), connection))
+        else:
+            await _part(connection)
 
     async def close(self) -> None:
         """End idle connections politely; a server that does not answer is left alone."""
         while self._idle:
             _, connection = self._idle.pop()
-            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-                await connection.quit(timeout=1.0)
-            connection.close()
+            await _part(connection)
 
     async def _connection(self) -> aiosmtplib.SMTP:
         while self._idle:
@@ -135,6 +137,12 @@ class SmtpTransport:
             raise _verdict(refusal.code, "message") from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError):
             raise Retryable("smtp_unavailable") from None
+
+
+async def _part(connection: aiosmtplib.SMTP) -> None:
+    with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+        await connection.quit(timeout=1.0)
+    connection.close()
 
 
 def _verdict(code: int, what: str) -> Retryable | Permanent:

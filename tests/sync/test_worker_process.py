@@ -226,6 +226,15 @@ async def test_a_wrong_environment_is_said_and_exits_with_2(stage: Stage, variab
     assert "canary" not in worker.log()
 
 
+async def test_a_taken_metrics_port_is_said_and_exits_with_2(stage: Stage) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        worker = stage.start_worker(SAUTI_METRICS_PORT=str(taken.getsockname()[1]))
+        assert await worker.ended() == 2
+    assert "SAUTI_METRICS_PORT" in worker.log()
+
+
 async def test_nothing_personal_is_left_behind(stage: Stage) -> None:
     canaries = [stage.professional.email or "", stage.professional.id, "canary", "Canary Street", "wrong-canary"]
     port = free_port()
