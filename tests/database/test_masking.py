@@ -196,29 +196,28 @@ def test_an_administrator_sees_only_masked_facts_of_an_escalation(planted: Plant
     assert not hunter.traces_in(everything_readable(cases, admin))
 
 
-def test_a_filter_on_a_hidden_value_finds_as_little_as_one_on_a_wrong_value(planted: Planted) -> None:
-    actor = planted.professional.sql
-    for column, value in canary.REPORT.items():
-        for candidate in (value, None):
-            query = sql.SQL("select count(*) as n from public.reports where {} is not distinct from %s").format(
-                sql.Identifier(column)
-            )
-            cast = f"select null::{_type(planted.cases, column)}"
-            rows = attempt(actor, query, (candidate,)) if candidate is not None else attempt(actor, cast)
-            assert rows[0].get("n", 0) in (0, None), column
-    joined = actor.execute(
-        "select count(*) as n from public.matched_services m join public.reports r on r.report_id = m.report_id"
-    ).fetchall()
-    assert joined == [{"n": 0}]
-
-
-def _type(cases: Cases, column: str) -> str:
+def type_of(cases: Cases, relation: str, column: str) -> str:
     name: str = cases.one(
-        "select format_type(atttypid, atttypmod) as type from pg_attribute"
-        " where attrelid = 'public.reports'::regclass and attname = %s",
+        "select format_type(atttypid, null) as type from pg_attribute where attrelid = %s::regclass and attname = %s",
+        relation,
         column,
     )["type"]
     return name
+
+
+def test_a_filter_on_a_hidden_value_finds_nothing(planted: Planted) -> None:
+    actor = planted.professional.sql
+    stored = planted.cases.report(planted.report_id)
+    for column in canary.REPORT:
+        kind = type_of(planted.cases, "public.reports", column)
+        (found,) = actor.execute(
+            f'select count(*) as n from public.reports where "{column}" = %s::{kind}', (stored[column],)
+        ).fetchall()
+        assert found == {"n": 0}, column
+    (joined,) = actor.execute(
+        "select count(*) as n from public.matched_services m join public.reports r on r.report_id = m.report_id"
+    ).fetchall()
+    assert joined == {"n": 0}
 
 
 def test_a_leaky_function_in_a_filter_never_meets_a_hidden_row(planted: Planted) -> None:
@@ -293,11 +292,7 @@ def test_the_planners_estimate_does_not_move_with_hidden_values(cases: Cases, re
         )
         rare = cases.one(f'select min("{column}"::text) as value from {relation}')
         absent = {"boolean": "false", "text": "nothing like it"}
-        kind = cases.one(
-            "select format_type(atttypid, null) as type from pg_attribute where attrelid = %s::regclass and attname = %s",
-            relation,
-            column,
-        )["type"]
+        kind = type_of(cases, relation, column)
         estimates = {value: estimate(column, value) for value in (frequent["value"], rare["value"], absent.get(kind))}
         assert len({rows for value, rows in estimates.items() if value is not None}) <= 1, (column, estimates)
 
@@ -404,6 +399,7 @@ def test_the_score_is_too_coarse_to_tell_a_distance(cases: Cases) -> None:
             survivor, consent_location=True, latitude=-1.2921 + metres / 111_195.08, longitude=36.8219
         )
         offer = cases.offer(report_id, professional)
-        assert offer["match_score"] == round(offer["score"] / 5) * 5
+        assert offer["match_score"] % 5 == 0
+        assert abs(offer["match_score"] - offer["score"]) <= 2.5
     scores = {row["match_score"] for row in professional.sql.execute("select match_score from public.matched_services")}
     assert len(scores) == 1

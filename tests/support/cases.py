@@ -170,6 +170,10 @@ class Cases:
         """Move the clock on: ``pass_time(hours=4)``."""
         self.sql.execute('update private.clock_offset set "offset" = "offset" + %s', (timedelta(**time),))
 
+    def set_time(self, moment: datetime) -> None:
+        """Move the clock to a moment."""
+        self.sql.execute('update private.clock_offset set "offset" = %s - now()', (moment,))
+
     def run_due_timers(self) -> dict[str, int]:
         """What the worker does at every poll."""
         counts: dict[str, int] = self.one("select public.run_due_timers() as counts")["counts"]
