@@ -98,7 +98,7 @@ create table private.matching_settings (
   escalate_after_high interval not null default '12 hours',
   escalate_after_others interval not null default '24 hours',
   widen_factor double precision not null default 2 check (widen_factor between 1 and 2),
-  candidate_pool integer not null default 64 check (candidate_pool between 16 and 1000),
+  candidate_pool integer not null default 48 check (candidate_pool between 16 and 1000),
   constraint matching_settings_weights_sum_to_100 check (
     abs(
       weight_speciality + weight_proximity + weight_availability + weight_language + weight_gender + weight_needs

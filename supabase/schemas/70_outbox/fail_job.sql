@@ -22,13 +22,17 @@ begin
     perform private.raise_error('invalid_input', 'retry_in_seconds: 0 to 604800.');
   end if;
   v_job := private.leased_job(job_id, lease_token);
+  if fail_job.error = 'worker_stopped' then
+    -- A worker that hands its job back has not tried it: a restart costs no attempt and is nobody's failure.
+    v_job.attempts := v_job.attempts - 1;
+  end if;
   v_state := case when retry_in_seconds is null or v_job.attempts >= v_job.max_attempts then 'dead' else 'pending' end;
   update private.outbox_jobs as j
-  set state = v_state, last_error = fail_job.error, leased_until = null, lease_token = null,
+  set state = v_state, attempts = v_job.attempts, last_error = fail_job.error, leased_until = null, lease_token = null,
     run_at = private.clock() + coalesce(retry_in_seconds, 0) * interval '1 second',
     finished_at = case v_state when 'dead' then private.clock() end
   where j.id = v_job.id;
-  if v_job.kind = 'calendar_event' then
+  if v_job.kind = 'calendar_event' and fail_job.error <> 'worker_stopped' then
     perform private.record_calendar_failure(v_job.appointment_id, v_job.connection_id, fail_job.error);
   end if;
   return v_state;
