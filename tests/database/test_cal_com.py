@@ -259,7 +259,8 @@ def test_what_strangers_wrote_costs_no_booking_and_no_line(diary: Diary) -> None
 
 
 def test_a_booking_without_attendees_is_a_booking(diary: Diary) -> None:
-    for number, attendees in enumerate(([], None, {}, "x", [None], [7])):
+    shapes: tuple[Any, ...] = ([], None, {}, "x", [None], [7])
+    for number, attendees in enumerate(shapes):
         assert (
             diary.take(diary.story.created(f"a{number}", 2 * number, attendees=attendees, responses=None)) == "applied"
         )
