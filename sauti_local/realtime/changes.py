@@ -12,18 +12,18 @@ import logging
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import psycopg
-from psycopg import sql
 
 from sauti_local.realtime.bindings import Binding
 from sauti_local.realtime.catalog import Table, describe
-from sauti_local.realtime.database import Connection, Database, assume
+from sauti_local.realtime.database import Connection, Database
 from sauti_local.realtime.filtering import held
 from sauti_local.realtime.pgoutput import Change
 from sauti_local.realtime.rendering import Rendering, Values
 from sauti_local.realtime.tokens import Identity
+from sauti_local.realtime.visibility import Person, Visibility, person_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,6 @@ class Subscriber(Hashable, Protocol):
 
 
 S = TypeVar("S", bound=Subscriber)
-Person = tuple[str, str]
-"""Role and claims: for whom the policies give the same answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class _Candidate(Generic[S]):
 
     @property
     def person(self) -> Person:
-        return self.identity.role, self.identity.claims
+        return person_of(self.identity)
 
     def must_be_seen(self, tables: Mapping[int, Table]) -> bool:
         """Whether the policies decide: not for DELETE, and not when an error is all that will be told."""
@@ -147,93 +145,26 @@ class ChangeFeed(Generic[S]):
         candidates = await _filtered(connection, candidates, tables)
         if not candidates:
             return []
-        rendering = Rendering(self._max_size)
+        rendering, looking = Rendering(self._max_size), Visibility(changes, tables)
         wanted = sorted({item.index for item in candidates})
-        rows: dict[Person, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
-        people: dict[Person, Identity] = {}
         for item in candidates:
             if item.must_be_seen(tables):
-                people[item.person] = item.identity
-                rows[item.person][item.oid].add(item.index)
+                looking.add(item.identity, item.index)
         try:
             async with connection.pipeline():
                 await rendering.ask(connection, changes, wanted, tables)
-                looks = [_Look(person, changes, rows[key], tables) for key, person in people.items()]
                 async with connection.transaction(force_rollback=True):
-                    for look in looks:
-                        await look.ask(connection)
-                values = await rendering.answer()
-                visible = {(index, look.person) for look in looks for index in await look.answer()}
+                    await looking.ask(connection)
+                values, seen = await rendering.answer(), await looking.answer()
         except psycopg.Error:
             if connection.broken:
                 raise
-            # Somebody's policy failed for their claims. Ask for each person alone: it must cost nobody else a change.
             await connection.rollback()
             rendering = Rendering(self._max_size)
             await rendering.ask(connection, changes, wanted, tables)
-            values = await rendering.answer()
-            visible = set()
-            for key, person in people.items():
-                look = _Look(person, changes, rows[key], tables)
-                visible |= {(index, key) for index in await look.alone(connection)}
-        candidates = [
-            item for item in candidates if not item.must_be_seen(tables) or (item.index, item.person) in visible
-        ]
+            values, seen = await rendering.answer(), await looking.ask_each_alone(connection)
+        candidates = [item for item in candidates if not item.must_be_seen(tables) or (item.index, item.person) in seen]
         return _deliveries(candidates, tables, rendering, values)
-
-
-class _Look:
-    """Which of the changed rows a person can see. In a pipeline `ask` sends the questions, `answer` reads."""
-
-    def __init__(
-        self,
-        identity: Identity,
-        changes: Sequence[Change],
-        rows: Mapping[int, set[int]],
-        tables: Mapping[int, Table],
-    ) -> None:
-        self.person: Person = (identity.role, identity.claims)
-        self._identity = identity
-        self._changes = changes
-        self._rows = rows
-        self._tables = tables
-        self._cursors: list[psycopg.AsyncCursor[tuple[Any, ...]]] = []
-
-    async def ask(self, connection: Connection) -> None:
-        """Ask, in a transaction; leaves it in that person's role."""
-        await assume(connection, self._identity)
-        for oid, indexes in self._rows.items():
-            table, order = self._tables[oid], sorted(indexes)
-            names = [sql.Identifier(f"k{position}") for position in range(len(table.key))]
-            query = sql.SQL("select i from unnest({}) k({}) where exists (select from {} t where {})").format(
-                sql.SQL(", ").join([sql.SQL("%s::int[]"), *[sql.SQL("%s::text[]")] * len(names)]),
-                sql.SQL(", ").join([sql.Identifier("i"), *names]),
-                sql.Identifier(table.schema, table.name),
-                sql.SQL(" and ").join(
-                    [
-                        sql.SQL("t.{} = k.{}::{}").format(sql.Identifier(column.name), name, sql.SQL(column.type_sql))
-                        for column, name in zip(table.key, names, strict=True)
-                    ]
-                ),
-            )
-            keys = [[(self._changes[index].new or {}).get(column.name) for index in order] for column in table.key]
-            self._cursors.append(await connection.execute(query, [order, *keys]))
-
-    async def answer(self) -> list[int]:
-        """Places in the batch of the changes whose rows can be seen."""
-        return [row[0] for cursor in self._cursors for row in await cursor.fetchall()]
-
-    async def alone(self, connection: Connection) -> list[int]:
-        """Ask and answer; a policy that fails shows nothing."""
-        try:
-            async with connection.transaction(force_rollback=True):
-                await self.ask(connection)
-                return await self.answer()
-        except psycopg.Error as error:
-            if connection.broken:
-                raise
-            logger.warning("a policy failed for role %s: SQLSTATE %s", self._identity.role, error.sqlstate)
-            return []
 
 
 async def _settle(connection: Connection, xids: set[int]) -> None:

@@ -11,7 +11,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import psycopg
 from psycopg import pq, sql
 
-_STATUS_SECONDS = 5.0
+# Since version 16 a server process that goes to sleep just as WAL is written can miss it (it looks at the WAL before it
+# joins the queue of those to be woken), and would sleep for half a minute. Any message of ours wakes it: a status soon
+# after it was busy, when it is likeliest to go to sleep, and one now and then while nothing happens.
+_STATUS_SECONDS_BUSY = 0.005
+_STATUS_SECONDS_IDLE = 0.05
 _BURST = 256
 _WAL_DATA, _KEEPALIVE = 0x77, 0x6B  # w, k
 _STATUS = struct.Struct("!cqqqqb")
@@ -85,7 +89,7 @@ class _CopyBoth:
     async def messages(self) -> AsyncGenerator[bytes, None]:
         """What the server sends, confirmed as soon as it has been handed out."""
         loop = asyncio.get_running_loop()
-        confirm_at = loop.time() + _STATUS_SECONDS
+        confirm_at = loop.time() + _STATUS_SECONDS_BUSY
         while True:
             burst = 0
             while True:
@@ -97,16 +101,17 @@ class _CopyBoth:
                     yield bytes(data[25:])
                 elif data[0] == _KEEPALIVE:
                     self._received = max(self._received, _POSITION.unpack_from(data, 1)[0])
-                    if data[17]:
-                        confirm_at = 0.0
                 burst += 1
                 if burst % _BURST == 0:  # a long transaction must not starve the other tasks
                     await asyncio.sleep(0)
             if size < 0:
                 raise psycopg.OperationalError("replication ended: " + _error_of(self._pgconn.get_result()))
-            if loop.time() >= confirm_at:
+            now = loop.time()
+            if now >= confirm_at:
                 await self._confirm()
-                confirm_at = loop.time() + _STATUS_SECONDS
+                confirm_at = now + (_STATUS_SECONDS_BUSY if burst else _STATUS_SECONDS_IDLE)
+            elif burst:
+                confirm_at = min(confirm_at, now + _STATUS_SECONDS_BUSY)
             try:
                 async with asyncio.timeout_at(confirm_at):
                     await self._readable()
