@@ -172,6 +172,19 @@ async def test_a_broken_publication_is_survived(start_backend: Callable[..., Any
         await postgres_server.drop_database(name)
 
 
+async def test_an_idle_stream_keeps_waking_the_server_process_that_may_have_missed_a_commit(backend: Backend) -> None:
+    heard_from = (
+        "select r.reply_time from pg_stat_replication r join pg_replication_slots s on s.active_pid = r.pid"
+        f" where s.slot_name like 'sauti_realtime_{os.getpid()}_%' and r.reply_time is not null"
+    )
+    replies = set()
+    async with asyncio.timeout(2), await psycopg.AsyncConnection.connect(backend.db_url, autocommit=True) as connection:
+        while len(replies) < 4:
+            cursor = await connection.execute(heard_from)
+            replies |= set(await cursor.fetchall())
+            await asyncio.sleep(0.01)
+
+
 async def test_a_live_event_is_heard_within_a_twentieth_of_a_second(backend: Backend) -> None:
     user = str(uuid.uuid4())
     client = await backend.client(user)
