@@ -125,7 +125,7 @@ begin
   ),
   rated as (
     select c.service_id, c.professional_id, c.waiting_since,
-      s.crisis_24_7 and report.urgency = 'high' as at_any_hour,
+      c.crisis_24_7 and report.urgency = 'high' as at_any_hour,
       v_settings.weight_speciality * case when split_part(c.lane, '/', 2) = 'any' then v_settings.generalist_speciality else 1 end
         as speciality,
       v_settings.weight_proximity * case
@@ -139,21 +139,20 @@ begin
       end as proximity,
       v_settings.weight_language * (
         report.preferred_language is null
-        or lower(report.preferred_language) = any (lower(p.languages::text)::text[])
-        or lower(report.preferred_language) = any (lower(s.languages::text)::text[])
+        or lower(report.preferred_language) = any (c.languages)
       )::integer as language,
       v_settings.weight_gender * (
         coalesce(report.preferred_professional_gender, 'prefer_not_to_say') = 'prefer_not_to_say'
-        or report.preferred_professional_gender = p.gender
+        or report.preferred_professional_gender = c.gender
       )::integer as gender,
       v_settings.weight_needs * case
         when report.special_needs = '{}' then 1
         else (
-          select count(*)::double precision from unnest(report.special_needs) as need where lower(need) = any (s.specialisations)
+          select count(*)::double precision from unnest(report.special_needs) as need where lower(need) = any (c.specialisations)
         )
           / cardinality(report.special_needs)
       end as needs,
-      v_settings.weight_load * (1 - c.open_cases::double precision / s.max_active_cases) as load,
+      v_settings.weight_load * (1 - c.open_cases::double precision / c.max_active_cases) as load,
       v_settings.weight_boost * least(1, coalesce((
         select sum(
           v_settings.boost_per_case * greatest(
@@ -164,9 +163,6 @@ begin
         where b.professional_id = c.professional_id
       ), 0)) as boost
     from pool as c
-    -- `limit 1` keeps these look-ups by key: the planner overrates the pool and would read the whole tables.
-    cross join lateral (select s.* from public.support_services as s where s.id = c.service_id limit 1) as s
-    cross join lateral (select p.* from public.professionals as p where p.id = c.professional_id limit 1) as p
   ),
   -- One offer for each professional: the better of two services of theirs.
   one_each as (

@@ -149,7 +149,12 @@ create table private.matching_lanes (
   reach extensions.cube,
   coverage_radius_km double precision not null,
   is_remote boolean not null,
+  crisis_24_7 boolean not null,
+  gender public.gender_type not null,
+  languages text[] not null,
+  specialisations text[] not null,
   open_cases integer not null,
+  max_active_cases integer not null,
   waiting_since timestamptz not null,
   out_of_office_until timestamptz,
   primary key (lane, service_id)
@@ -159,7 +164,7 @@ create index matching_lanes_professional_id_idx on private.matching_lanes (profe
 create index matching_lanes_waiting_idx on private.matching_lanes (lane, waiting_since);
 create index matching_lanes_remote_idx on private.matching_lanes (lane, waiting_since) where is_remote;
 create index matching_lanes_reach_idx on private.matching_lanes using gist (lane, reach, place);
-comment on table private.matching_lanes is 'The search index of matching: each service that could be offered a case now, once for every lane it serves. Kept by refresh_matching_lanes.';
+comment on table private.matching_lanes is 'The search index of matching: each service that could be offered a case now, once for every lane it serves. It holds all that scoring needs, so that a search reads no other table. Kept by refresh_matching_lanes.';
 comment on column private.matching_lanes.lane is 'service type / incident or any, with /children for child specialists: what a search looks up by equality.';
 comment on column private.matching_lanes.service_id is 'The service.';
 comment on column private.matching_lanes.professional_id is 'Who offers it.';
@@ -167,7 +172,12 @@ comment on column private.matching_lanes.place is 'Its place on the unit sphere;
 comment on column private.matching_lanes.reach is 'Box around all places within twice the coverage radius.';
 comment on column private.matching_lanes.coverage_radius_km is 'Copied from the service.';
 comment on column private.matching_lanes.is_remote is 'Copied from the service.';
+comment on column private.matching_lanes.crisis_24_7 is 'Copied from the service.';
+comment on column private.matching_lanes.gender is 'Copied from the professional.';
+comment on column private.matching_lanes.languages is 'Of the professional and the service, in lower case.';
+comment on column private.matching_lanes.specialisations is 'Copied from the service.';
 comment on column private.matching_lanes.open_cases is 'Accepted offers of the service that the professional has not completed.';
+comment on column private.matching_lanes.max_active_cases is 'Copied from the service.';
 comment on column private.matching_lanes.waiting_since is 'When the professional last took a case, or became verified: ties go to the longest wait.';
 comment on column private.matching_lanes.out_of_office_until is 'Copied from the professional.';
 

@@ -19,7 +19,9 @@ begin
   perform private.refresh_matching_lanes(
     array(select s.id from public.support_services as s where s.professional_id = new.id)
   );
-  if new.verification_status = 'verified' and coalesce(new.out_of_office_until <= private.clock(), true) then
+  if new.verification_status = 'verified' and coalesce(new.out_of_office_until <= private.clock(), true)
+    and (old.verification_status <> 'verified' or old.out_of_office_until is distinct from new.out_of_office_until)
+  then
     perform private.rematch_waiting(array[new.id]);
   end if;
   return null;
@@ -29,7 +31,12 @@ comment on function private.tg_professionals__refresh_lanes() is 'Definer: owner
 revoke all on function private.tg_professionals__refresh_lanes() from public, anon, authenticated, service_role;
 
 create trigger _500_refresh_lanes
-after update of verification_status, out_of_office_until on public.professionals
+after update of verification_status, out_of_office_until, gender, languages on public.professionals
 for each row
-when (old.verification_status <> new.verification_status or old.out_of_office_until is distinct from new.out_of_office_until)
+when (
+  old.verification_status <> new.verification_status
+  or old.out_of_office_until is distinct from new.out_of_office_until
+  or old.gender <> new.gender
+  or old.languages <> new.languages
+)
 execute function private.tg_professionals__refresh_lanes();
