@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-# PostgreSQL counts microseconds from 2000-01-01 00:00 UTC.
-_EPOCH = 946_684_800_000_000
+#: PostgreSQL counts microseconds from 2000-01-01 00:00 UTC; this is its distance from 1970.
+POSTGRES_EPOCH = 946_684_800_000_000
 
 _BEGIN = struct.Struct("!qqi")
 _RELATION_TAIL = struct.Struct("!bh")
@@ -98,7 +98,7 @@ class Decoder:
         match data[:1]:
             case b"B":
                 _, committed_at, xid = _BEGIN.unpack_from(data, 1)
-                self._begin = Begin(xid & 0xFFFF_FFFF, committed_at + _EPOCH)
+                self._begin = Begin(xid & 0xFFFF_FFFF, committed_at + POSTGRES_EPOCH)
                 return self._begin
             case b"C":
                 return Commit()

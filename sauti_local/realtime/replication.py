@@ -6,10 +6,13 @@ import asyncio
 import os
 import secrets
 import struct
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import psycopg
 from psycopg import pq, sql
+
+from sauti_local.realtime.pgoutput import POSTGRES_EPOCH
 
 # Since version 16 a server process that goes to sleep just as WAL is written can miss it (it looks at the WAL before it
 # joins the queue of those to be woken), and would sleep for half a minute. Any message of ours wakes it: a status soon
@@ -121,7 +124,8 @@ class _CopyBoth:
 
     async def _confirm(self) -> None:
         position = self._received
-        self._pgconn.put_copy_data(_STATUS.pack(b"r", position, position, position, 0, 0))
+        clock = time.time_ns() // 1000 - POSTGRES_EPOCH
+        self._pgconn.put_copy_data(_STATUS.pack(b"r", position, position, position, clock, 0))
         await self._flush()
 
     async def _flush(self) -> None:

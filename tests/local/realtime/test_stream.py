@@ -177,7 +177,7 @@ async def test_an_idle_stream_keeps_waking_the_server_process_that_may_have_miss
         "select r.reply_time from pg_stat_replication r join pg_replication_slots s on s.active_pid = r.pid"
         f" where s.slot_name like 'sauti_realtime_{os.getpid()}_%' and r.reply_time is not null"
     )
-    replies = set()
+    replies: set[tuple[Any, ...]] = set()
     async with asyncio.timeout(2), await psycopg.AsyncConnection.connect(backend.db_url, autocommit=True) as connection:
         while len(replies) < 4:
             cursor = await connection.execute(heard_from)
