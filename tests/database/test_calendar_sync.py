@@ -1,4 +1,4 @@
-"""One appointment, one event in each calendar: jobs in order, a mapping that never goes back, credentials for nobody."""
+"""One appointment, one event in each calendar: jobs in order, mappings that never go back, credentials for nobody."""
 
 from __future__ import annotations
 

@@ -119,7 +119,8 @@ class TestCandidates:
 
     def test_a_full_service_is_not_asked_until_its_professional_completes_a_case(self, cases: Cases) -> None:
         professional = cases.professional(max_active_cases=2)
-        first, _ = (cases.accepted(professional=professional), cases.pass_time(hours=3))
+        first = cases.accepted(professional=professional)
+        cases.pass_time(hours=3)
         cases.accepted(professional=professional)
         waiting = cases.file_report(cases.survivor())
         assert cases.offers(waiting) == []
@@ -411,8 +412,6 @@ class TestTies:
 
 
 class TestChildren:
-    CHILD = {"age_category": "child"}
-
     def escalations(self, cases: Cases) -> list[str]:
         return [row["reason"] for row in cases.sql.execute("select reason from private.escalations order by 1")]
 
@@ -420,13 +419,13 @@ class TestChildren:
         for _ in range(3):
             cases.professional(incident_types=["emotional"])
         specialist = cases.professional(specialisations=["children"])
-        assert cases.offered_to(cases.file_report(cases.survivor(), **self.CHILD)) == {specialist.id}
+        assert cases.offered_to(cases.file_report(cases.survivor(), age_category="child")) == {specialist.id}
         assert self.escalations(cases) == []
 
     def test_without_a_specialist_others_are_asked_and_administrators_told(self, cases: Cases) -> None:
         cases.admin()
         other = cases.professional(specialisations=["disability", "lgbtq"])
-        report_id = cases.file_report(cases.survivor(), **self.CHILD)
+        report_id = cases.file_report(cases.survivor(), age_category="child")
         assert cases.offered_to(report_id) == {other.id}
         assert self.escalations(cases) == ["no_child_specialist"]
         assert cases.count("public.notifications", "kind = 'case_escalated'") == 1
@@ -435,7 +434,7 @@ class TestChildren:
     def test_others_are_asked_when_the_last_specialist_has_declined(self, cases: Cases) -> None:
         other = cases.professional()
         specialists = [cases.professional(specialisations=["children"]) for _ in range(2)]
-        report_id = cases.file_report(cases.survivor(), **self.CHILD)
+        report_id = cases.file_report(cases.survivor(), age_category="child")
         call(specialists[0].sql, "decline_match", cases.offer(report_id, specialists[0])["id"])
         assert cases.offered_to(report_id, "pending") == {specialists[1].id}
         call(specialists[1].sql, "decline_match", cases.offer(report_id, specialists[1])["id"])

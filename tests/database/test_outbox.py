@@ -572,7 +572,8 @@ def test_a_result_of_a_calendar_job_without_its_rows_is_kept_and_harmless(jobs: 
 
 
 def test_the_result_may_be_any_json(jobs: Jobs) -> None:
-    for value in (None, [], "sent", 1, {"outcome": "synced", "sequence": "no number"}):
+    results: tuple[Any, ...] = (None, [], "sent", 1, {"outcome": "synced", "sequence": "no number"})
+    for value in results:
         jobs.add()
         job = jobs.claim_one()
         call(jobs.worker, "complete_job", job["job_id"], job["lease_token"], Jsonb(value))

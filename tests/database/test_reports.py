@@ -19,6 +19,31 @@ def survivor(cases: Cases) -> Survivor:
     return cases.survivor()
 
 
+#: What only functions may set.
+CLOSED = {
+    "status": "active",
+    "match_status": "accepted",
+    "ismatched": True,
+    "case_code": "MINE-MINE-01",
+    "created_at": "2020-01-01",
+    "archived_at": "2020-01-01",
+}
+#: What is settled when the report is filed.
+SETTLED = {
+    "consent_to_share": True,
+    "consent_location": True,
+    "latitude": 1.0,
+    "longitude": 1.0,
+    "urgency": "high",
+    "required_services": ["shelter"],
+    "incident_type": "cyber",
+    "gender": "male",
+    "age_category": "child",
+    "user_id": "00000000-0000-0000-0000-000000000000",
+    "report_id": "00000000-0000-0000-0000-000000000000",
+}
+
+
 class TestConsent:
     def test_without_consent_a_report_is_kept_and_never_matched(self, cases: Cases, survivor: Survivor) -> None:
         cases.professional()
@@ -225,36 +250,12 @@ class TestFields:
 
 
 class TestWriting:
-    #: What only functions may set.
-    CLOSED = {
-        "status": "active",
-        "match_status": "accepted",
-        "ismatched": True,
-        "case_code": "MINE-MINE-01",
-        "created_at": "2020-01-01",
-        "archived_at": "2020-01-01",
-    }
-    #: What is settled when the report is filed.
-    SETTLED = {
-        "consent_to_share": True,
-        "consent_location": True,
-        "latitude": 1.0,
-        "longitude": 1.0,
-        "urgency": "high",
-        "required_services": ["shelter"],
-        "incident_type": "cyber",
-        "gender": "male",
-        "age_category": "child",
-        "user_id": "00000000-0000-0000-0000-000000000000",
-        "report_id": "00000000-0000-0000-0000-000000000000",
-    }
-
     @pytest.mark.parametrize("column", CLOSED)
     def test_a_survivor_does_not_choose_state_code_or_times(
         self, cases: Cases, survivor: Survivor, column: str
     ) -> None:
         with forbidden():
-            insert(survivor.sql, "public.reports", PLAIN | {column: self.CLOSED[column]})
+            insert(survivor.sql, "public.reports", PLAIN | {column: CLOSED[column]})
         assert cases.count("public.reports") == 0
 
     @pytest.mark.parametrize("column", [*CLOSED, *SETTLED])
@@ -262,7 +263,7 @@ class TestWriting:
         report_id = cases.file_report(survivor, consent_to_share=False)
         before = cases.report(report_id)
         with forbidden():
-            survivor.sql.execute(f"update public.reports set {column} = %s", ((self.CLOSED | self.SETTLED)[column],))
+            survivor.sql.execute(f"update public.reports set {column} = %s", ((CLOSED | SETTLED)[column],))
         assert cases.report(report_id) == before
 
     def test_a_survivor_corrects_story_and_contact(self, cases: Cases, survivor: Survivor) -> None:
