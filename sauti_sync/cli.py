@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 jobs = typer.Typer(help="Look at the outbox of a project and replay dead jobs.", no_args_is_help=True)
+cal_com = typer.Typer(help="Bookings that professionals take at Cal.com.", no_args_is_help=True)
 keys = typer.Typer(help="Keys that encrypt calendar credentials.", no_args_is_help=True)
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -132,6 +133,18 @@ def generate_key(
     _exit_with(lambda: generate_key(identifier, json))
 
 
+@cal_com.command("reconcile")
+def reconcile_cal_com(
+    professional_id: Annotated[str, typer.Argument(help="Whose bookings; SAUTI_CAL_COM_API_KEY opens the account.")],
+    days_back: Annotated[int, typer.Option(min=0, max=366, help="Also those that began so many days ago.")] = 7,
+    json: AsJson = False,
+) -> None:
+    """Ask Cal.com for bookings whose webhook deliveries were missed, and apply them."""
+    from sauti_sync.commands.cal_com import reconcile
+
+    _exit_with(lambda: reconcile(professional_id, days_back, json))
+
+
 def _exit_with(command: Callable[[], int]) -> None:
     """Run a command and leave with its status; an error of the local stack is a sentence, not a traceback."""
     try:
@@ -155,3 +168,4 @@ if _is_there("benchmarks"):
 app.command()(worker)
 app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
+app.add_typer(cal_com, name="cal-com")

@@ -29,3 +29,24 @@ def deno(*arguments: str | Path, standard_input: str = "", **more: str) -> str:
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
+
+
+def deno_with_packages(script: Path, standard_input: str) -> str:
+    """Run a script that imports packages of our package.json; its standard output."""
+    environment = deno_environment()
+    # The functions do without our package.json; this script takes its packages from there.
+    del environment["DENO_NO_PACKAGE_JSON"]
+    process = subprocess.run(
+        [
+            deno_binary(), "run", "--quiet", "--no-prompt", "--no-lock", "--cached-only", "--allow-net", "--allow-env",
+            "--allow-read", script,
+        ],
+        cwd=ROOT,
+        env=environment | {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"},
+        input=standard_input,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout

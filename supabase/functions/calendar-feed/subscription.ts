@@ -1,6 +1,5 @@
 /** A person's appointments for any calendar program: whoever knows the secret address may read, so it says little. */
 
-import { failure } from "../_shared/errors.ts";
 import { type Route, route } from "../_shared/router.ts";
 import { appUrl } from "../_shared/settings.ts";
 import { callAsService } from "../_shared/upstream.ts";
@@ -8,10 +7,9 @@ import { feed, type FeedEvent } from "./ics.ts";
 
 /** An address that never was, one that was replaced and one that is malformed are the same `not_found`. */
 async function subscribe(_: Request, params: { readonly file: string }): Promise<Response> {
-  const token = /^([\w-]{16,200})\.ics$/.exec(params.file)?.[1];
-  if (token === undefined) throw failure("not_found", "There is nothing at this address.");
-  const found = await read(token);
-  return new Response(feed(found, appUrl()), {
+  const token = /^([\w-]{1,200})\.ics$/.exec(params.file)?.[1] ?? "";
+  const found = await callAsService("calendar_feed", { token }) as { readonly events: readonly FeedEvent[] };
+  return new Response(feed(found.events, appUrl()), {
     headers: {
       "Content-Type": "text/calendar; charset=utf-8",
       "Content-Disposition": 'inline; filename="calendar.ics"',
@@ -21,11 +19,6 @@ async function subscribe(_: Request, params: { readonly file: string }): Promise
       "X-Robots-Tag": "noindex",
     },
   });
-}
-
-async function read(token: string): Promise<readonly FeedEvent[]> {
-  const answer = await callAsService("calendar_feed", { token }) as { readonly events: readonly FeedEvent[] };
-  return answer.events;
 }
 
 export const feedRoutes: readonly Route[] = [
