@@ -39,11 +39,15 @@ create table private.calendar_credentials (
   ciphertext text not null check (
     length(ciphertext) <= 20000 and ciphertext ~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,}$'
   ),
+  refresh_lease uuid,
+  refresh_leased_until timestamptz,
   updated_at timestamptz not null default now()
 );
 comment on table private.calendar_credentials is 'AES-256-GCM ciphertexts, made outside the database under SAUTI_TOKEN_KEYS; the database never holds a key.';
 comment on column private.calendar_credentials.connection_id is 'The connection.';
 comment on column private.calendar_credentials.ciphertext is 'v1.<key id>.<nonce>.<ciphertext and tag>, base64url; bound to <user id>:<provider>.';
+comment on column private.calendar_credentials.refresh_lease is 'Held by the one worker that spends the refresh token.';
+comment on column private.calendar_credentials.refresh_leased_until is 'Then another may spend it.';
 comment on column private.calendar_credentials.updated_at is 'When it was stored.';
 
 create table public.calendar_events (
@@ -54,12 +58,15 @@ create table public.calendar_events (
   etag text,
   synced_sequence integer,
   sync_status text not null default 'pending',
+  synced_at timestamptz,
+  deletions smallint not null default 0,
+  flagged_sequence integer,
   last_error text,
   created_at timestamptz not null default now(),
   primary key (appointment_id, connection_id),
   constraint calendar_events_external_event_id_length check (length(external_event_id) <= 1024),
   constraint calendar_events_etag_length check (length(etag) <= 1024),
-  constraint calendar_events_sync_status_known check (sync_status in ('pending', 'synced', 'removed', 'failed')),
+  constraint calendar_events_sync_status_known check (sync_status in ('pending', 'synced', 'removed', 'failed', 'dismissed')),
   constraint calendar_events_last_error_symbol check (last_error ~ '^[a-z0-9_]{2,80}$')
 );
 create index calendar_events_connection_id_idx on public.calendar_events (connection_id);
@@ -70,7 +77,10 @@ comment on column public.calendar_events.provider is 'Copied from the connection
 comment on column public.calendar_events.external_event_id is 'The provider''s name of the event.';
 comment on column public.calendar_events.etag is 'The provider''s version of it.';
 comment on column public.calendar_events.synced_sequence is 'The appointment''s sequence that stands there.';
-comment on column public.calendar_events.sync_status is 'pending, synced, removed or failed.';
+comment on column public.calendar_events.sync_status is 'pending, synced, removed, failed, or dismissed: its owner has deleted it twice and it stays away.';
+comment on column public.calendar_events.synced_at is 'When the worker last reported what stands there.';
+comment on column public.calendar_events.deletions is 'How often its owner has deleted it by hand; it is made again once.';
+comment on column public.calendar_events.flagged_sequence is 'The sequence for which its owner was told that they had moved it.';
 comment on column public.calendar_events.last_error is 'Symbol of the last failure.';
 comment on column public.calendar_events.created_at is 'When the row was made.';
 
@@ -79,10 +89,12 @@ create table public.calendar_busy (
   connection_id uuid not null references public.calendar_connections (id) on delete cascade,
   professional_id uuid not null references public.professionals (id) on delete cascade,
   during tstzrange not null,
+  source text,
   created_at timestamptz not null default now(),
+  constraint calendar_busy_source_digest check (source ~ '^[0-9a-f]{32}$'),
   constraint calendar_busy_during_whole check (not isempty(during) and not lower_inf(during) and not upper_inf(during))
 );
-create index calendar_busy_connection_id_idx on public.calendar_busy (connection_id);
+create index calendar_busy_connection_id_idx on public.calendar_busy (connection_id, source);
 create index calendar_busy_professional_id_idx on public.calendar_busy (professional_id);
 create index calendar_busy_during_idx on public.calendar_busy using gist (professional_id, during);
 comment on table public.calendar_busy is 'Times at which a professional''s other calendars are busy. Times only; the professional alone reads them.';
@@ -90,17 +102,225 @@ comment on column public.calendar_busy.id is 'Key.';
 comment on column public.calendar_busy.connection_id is 'Which calendar.';
 comment on column public.calendar_busy.professional_id is 'Whose time.';
 comment on column public.calendar_busy.during is 'From when until when.';
+comment on column public.calendar_busy.source is 'Digest of the event that takes the time, so that a change of it replaces its rows; tells nobody anything.';
 comment on column public.calendar_busy.created_at is 'When it was read.';
 
 alter table private.outbox_jobs
   add constraint outbox_jobs_connection_id_fkey foreign key (connection_id)
   references public.calendar_connections (id) on delete cascade;
 
+create table private.calendar_settings (
+  id boolean primary key default true check (id),
+  pull_minutes integer not null default 5 check (pull_minutes between 1 and 1440),
+  full_pull_hours integer not null default 24 check (full_pull_hours between 1 and 720),
+  oauth_minutes integer not null default 10 check (oauth_minutes between 1 and 60)
+);
+comment on table private.calendar_settings is 'One row: how often calendars are read.';
+comment on column private.calendar_settings.id is 'Always true, so that there is one row.';
+comment on column private.calendar_settings.pull_minutes is 'Between two readings of a professional''s calendar.';
+comment on column private.calendar_settings.full_pull_hours is 'After so many hours all of it is read again: the horizon moves, and recurring events with it.';
+comment on column private.calendar_settings.oauth_minutes is 'How long a person has for the consent page.';
+insert into private.calendar_settings default values;
+
+create table private.calendar_pulls (
+  connection_id uuid primary key references public.calendar_connections (id) on delete cascade,
+  cursor text check (length(cursor) <= 1048576),
+  next_at timestamptz not null,
+  full_at timestamptz,
+  failures integer not null default 0
+);
+create index calendar_pulls_next_at_idx on private.calendar_pulls (next_at);
+comment on table private.calendar_pulls is 'How far each professional''s calendar has been read.';
+comment on column private.calendar_pulls.connection_id is 'The calendar.';
+comment on column private.calendar_pulls.cursor is 'The provider''s sync or delta token, or the entity tags of a calendar that knows none; null: read all of it.';
+comment on column private.calendar_pulls.next_at is 'Not before.';
+comment on column private.calendar_pulls.full_at is 'When all of it was last read.';
+comment on column private.calendar_pulls.failures is 'In a row; each doubles the wait.';
+
+create table private.calendar_retirements (
+  job_id bigint primary key references private.outbox_jobs (id) on delete cascade,
+  user_id uuid not null,
+  provider public.calendar_provider not null,
+  account_label text not null,
+  calendar_id text not null,
+  ciphertext text not null,
+  events jsonb not null,
+  created_at timestamptz not null default now()
+);
+create index calendar_retirements_user_id_idx on private.calendar_retirements (user_id);
+comment on table private.calendar_retirements is 'What the worker needs to clean up a calendar that was disconnected. Outlives connection and person; gone when its job has ended.';
+comment on column private.calendar_retirements.job_id is 'The job of kind calendar_disconnect.';
+comment on column private.calendar_retirements.user_id is 'Whose it was; the ciphertext is bound to it. No foreign key: the person may be gone.';
+comment on column private.calendar_retirements.provider is 'As in the connection.';
+comment on column private.calendar_retirements.account_label is 'As in the connection.';
+comment on column private.calendar_retirements.calendar_id is 'As in the connection.';
+comment on column private.calendar_retirements.ciphertext is 'As in private.calendar_credentials.';
+comment on column private.calendar_retirements.events is 'Array of {appointment_id, external_event_id}: what may stand there.';
+comment on column private.calendar_retirements.created_at is 'When it was disconnected.';
+
+create table private.oauth_states (
+  state_hash text primary key check (state_hash ~ '^[0-9a-f]{64}$'),
+  user_id uuid not null references public.profiles (id) on delete cascade,
+  provider public.calendar_provider not null check (provider in ('google', 'microsoft')),
+  verifier text not null check (
+    length(verifier) <= 2000 and verifier ~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,}$'
+  ),
+  expires_at timestamptz not null
+);
+create index oauth_states_user_id_idx on private.oauth_states (user_id);
+create index oauth_states_expires_at_idx on private.oauth_states (expires_at);
+comment on table private.oauth_states is 'People who are at a provider''s consent page. A row is taken out by its first use.';
+comment on column private.oauth_states.state_hash is 'SHA-256 of the state, which only the person''s browser holds.';
+comment on column private.oauth_states.user_id is 'Who began.';
+comment on column private.oauth_states.provider is 'google or microsoft.';
+comment on column private.oauth_states.verifier is 'The PKCE verifier, encrypted under SAUTI_TOKEN_KEYS.';
+comment on column private.oauth_states.expires_at is 'Then it is worth nothing.';
+
+-- supabase/schemas/80_sync/begin_calendar_oauth.sql
+-- Remembers that a person went to a provider's consent page, so that only they come back from it, once.
+--
+-- Called by the Edge Function `api` with the service key, after it has verified who the user is. Definer: the states are
+-- private. Locks: the person's row, so that the limit holds.
+
+create or replace function private.begin_calendar_oauth(user_id uuid, provider text, state_hash text, verifier text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service_role();
+  if provider is null or provider not in ('google', 'microsoft')
+    or state_hash is null or state_hash !~ '^[0-9a-f]{64}$'
+    or verifier is null or length(verifier) > 2000
+    or verifier !~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,}$'
+  then
+    perform private.raise_error('invalid_input', 'provider, state_hash or verifier');
+  end if;
+  perform 1 from public.profiles as p where p.id = begin_calendar_oauth.user_id for no key update;
+  if not found then
+    perform private.raise_error('not_found');
+  end if;
+  delete from private.oauth_states as s where s.expires_at <= private.clock();
+  if (select count(*) from private.oauth_states as s where s.user_id = begin_calendar_oauth.user_id) >= 10 then
+    perform private.raise_error('too_many_requests');
+  end if;
+  insert into private.oauth_states (state_hash, user_id, provider, verifier, expires_at)
+  select begin_calendar_oauth.state_hash, begin_calendar_oauth.user_id,
+    begin_calendar_oauth.provider::public.calendar_provider, begin_calendar_oauth.verifier,
+    private.clock() + make_interval(mins => s.oauth_minutes)
+  from private.calendar_settings as s;
+end;
+$$;
+comment on function private.begin_calendar_oauth(uuid, text, text, text) is 'Definer: the states are private. The caller must be the Edge Function with the service key.';
+revoke all on function private.begin_calendar_oauth(uuid, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.begin_calendar_oauth(uuid, text, text, text) to service_role;
+
+create or replace function public.begin_calendar_oauth(user_id uuid, provider text, state_hash text, verifier text)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.begin_calendar_oauth(user_id, provider, state_hash, verifier);
+$$;
+comment on function public.begin_calendar_oauth(uuid, text, text, text) is
+  'Edge Function: keeps the hash of an OAuth state and the encrypted PKCE verifier, at most 10 a person. Errors: not_found, invalid_input, too_many_requests.';
+revoke all on function public.begin_calendar_oauth(uuid, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_calendar_oauth(uuid, text, text, text) to service_role;
+
+-- supabase/schemas/80_sync/begin_token_refresh.sql
+-- One worker at a time may spend a refresh token; the others wait for what it brings.
+--
+-- Called by the worker when an access token is about to end or was refused. `seen` is the ciphertext it holds: when
+-- another one is stored by now, that is the answer. Definer: credentials are private. Locks: the credentials.
+
+create or replace function private.begin_token_refresh(connection_id uuid, seen text, lease_seconds integer)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_credentials private.calendar_credentials;
+  v_lease uuid := gen_random_uuid();
+begin
+  perform private.require_service_role();
+  if seen is null or lease_seconds is null or lease_seconds not between 1 and 300 then
+    perform private.raise_error('invalid_input', 'seen, or lease_seconds: 1 to 300.');
+  end if;
+  select k.* into v_credentials
+  from private.calendar_credentials as k
+  where k.connection_id = begin_token_refresh.connection_id
+  for no key update;
+  if not found or not exists (
+    select 1 from public.calendar_connections as c where c.id = begin_token_refresh.connection_id and c.status = 'active'
+  ) then
+    return '{"state": "gone"}'::jsonb;
+  elsif v_credentials.ciphertext <> seen then
+    return jsonb_build_object('state', 'fresh', 'credentials', v_credentials.ciphertext);
+  elsif v_credentials.refresh_leased_until > private.clock() then
+    return '{"state": "busy"}'::jsonb;
+  end if;
+  update private.calendar_credentials as k
+  set refresh_lease = v_lease, refresh_leased_until = private.clock() + make_interval(secs => lease_seconds)
+  where k.connection_id = v_credentials.connection_id;
+  return jsonb_build_object('state', 'granted', 'lease', v_lease);
+end;
+$$;
+comment on function private.begin_token_refresh(uuid, text, integer) is 'Definer: credentials are private. The caller must be the worker.';
+revoke all on function private.begin_token_refresh(uuid, text, integer) from public, anon, authenticated, service_role;
+grant execute on function private.begin_token_refresh(uuid, text, integer) to service_role;
+
+create or replace function public.begin_token_refresh(connection_id uuid, seen text, lease_seconds integer)
+returns jsonb
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.begin_token_refresh(connection_id, seen, lease_seconds);
+$$;
+comment on function public.begin_token_refresh(uuid, text, integer) is
+  'Worker: asks to spend a refresh token for lease_seconds (1 to 300). → jsonb {state: granted | fresh | busy | gone, lease, credentials}. Errors: invalid_input.';
+revoke all on function public.begin_token_refresh(uuid, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.begin_token_refresh(uuid, text, integer) to service_role;
+
+-- supabase/schemas/80_sync/calendar_disconnect_context.sql
+-- What has to go from a calendar that was disconnected.
+--
+-- Called by job_context. Null when the calendar has been connected again. Locks: none.
+
+create or replace function private.calendar_disconnect_context(job_id bigint)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'state', 'due',
+    'kind', 'calendar_disconnect',
+    'connection', jsonb_build_object(
+      'id', null, 'user_id', r.user_id, 'provider', r.provider, 'calendar_id', r.calendar_id, 'credentials', r.ciphertext
+    ),
+    'events', r.events
+  )
+  from private.calendar_retirements as r
+  where r.job_id = calendar_disconnect_context.job_id;
+$$;
+comment on function private.calendar_disconnect_context(bigint) is 'jsonb {state: due, connection, events}, or null when nothing is to be done.';
+revoke all on function private.calendar_disconnect_context(bigint) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/80_sync/calendar_event_context.sql
 -- What a calendar job has to bring about, as things are now.
 --
 -- Called by job_context. A live or held appointment stands in the calendar, a cancelled one does not. When the calendar
--- already shows this sequence, the job is obsolete; a later job for a newer one may have run first. Locks: none.
+-- already shows this sequence, the job is obsolete; a later job for a newer one may have run first. An event that its
+-- owner has deleted twice is left alone. Locks: none.
 
 create or replace function private.calendar_event_context(appointment_id uuid, connection_id uuid)
 returns jsonb
@@ -113,16 +333,19 @@ declare
   v_appointment public.appointments;
   v_connection public.calendar_connections;
   v_mapping public.calendar_events;
+  v_owner public.profiles;
   v_operation text;
 begin
   select a.* into v_appointment from public.appointments as a where a.appointment_id = calendar_event_context.appointment_id;
   select c.* into v_connection from public.calendar_connections as c where c.id = calendar_event_context.connection_id;
+  select p.* into v_owner from public.profiles as p where p.id = v_connection.user_id;
   select e.* into v_mapping
   from public.calendar_events as e
   where e.appointment_id = v_appointment.appointment_id and e.connection_id = v_connection.id;
   v_operation := case v_appointment.status when 'cancelled' then 'delete' else 'upsert' end;
   if v_appointment.appointment_id is null or v_connection.id is null or v_connection.status <> 'active'
     or v_connection.user_id not in (v_appointment.professional_id, coalesce(v_appointment.survivor_id, v_appointment.professional_id))
+    or v_mapping.sync_status = 'dismissed'
     or (
       v_mapping.synced_sequence >= v_appointment.sequence
       and v_mapping.sync_status = case v_operation when 'delete' then 'removed' else 'synced' end
@@ -137,11 +360,14 @@ begin
     'connection', jsonb_build_object(
       'id', v_connection.id, 'user_id', v_connection.user_id, 'provider', v_connection.provider,
       'calendar_id', v_connection.calendar_id, 'detail_level', v_connection.detail_level,
+      'locale', v_owner.locale,
+      'time_zone', coalesce((select p.time_zone from public.professionals as p where p.id = v_owner.id), v_owner.time_zone),
       'credentials', (select k.ciphertext from private.calendar_credentials as k where k.connection_id = v_connection.id)
     ),
     'event', private.appointment_facts(v_appointment),
-    'mapping', case when v_mapping.external_event_id is not null then jsonb_build_object(
-      'external_event_id', v_mapping.external_event_id, 'etag', v_mapping.etag, 'synced_sequence', v_mapping.synced_sequence
+    'mapping', case when v_mapping.external_event_id is not null and v_mapping.sync_status <> 'removed' then jsonb_build_object(
+      'external_event_id', v_mapping.external_event_id, 'etag', v_mapping.etag, 'synced_sequence', v_mapping.synced_sequence,
+      'is_final', v_mapping.deletions > 0
     ) end
   );
 end;
@@ -149,10 +375,80 @@ $$;
 comment on function private.calendar_event_context(uuid, uuid) is 'jsonb {state: due, operation: upsert | delete, connection, event, mapping}, or null when nothing is to be done.';
 revoke all on function private.calendar_event_context(uuid, uuid) from public, anon, authenticated, service_role;
 
+-- supabase/schemas/80_sync/calendar_pull_context.sql
+-- From where a professional's calendar has to be read, over which time, and what in it is ours.
+--
+-- Called by job_context. Without a cursor all of the window is read; so it is once a day, because the window moves.
+-- Locks: none.
+
+create or replace function private.calendar_pull_context(connection_id uuid)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'state', 'due',
+    'kind', 'calendar_pull',
+    'connection', jsonb_build_object(
+      'id', c.id, 'user_id', c.user_id, 'provider', c.provider, 'calendar_id', c.calendar_id,
+      'credentials', k.ciphertext, 'time_zone', p.time_zone
+    ),
+    'pull', jsonb_build_object(
+      'as_of', private.clock(),
+      'from', date_trunc('day', private.clock() - interval '1 day'),
+      'until', date_trunc('day', private.clock() + make_interval(days => coalesce(s.horizon_days, 90) + 8)),
+      'cursor', case when u.full_at > private.clock() - make_interval(hours => x.full_pull_hours) then u.cursor end
+    ),
+    'own', (
+      select coalesce(
+        jsonb_agg(jsonb_build_object('appointment_id', e.appointment_id, 'external_event_id', e.external_event_id)), '[]'
+      )
+      from public.calendar_events as e
+      join public.appointments as a on a.appointment_id = e.appointment_id
+      where e.connection_id = c.id and e.external_event_id is not null
+        and a.appointment_date > private.clock() - interval '3 days'
+    )
+  )
+  from public.calendar_connections as c
+  join private.calendar_credentials as k on k.connection_id = c.id
+  join private.calendar_pulls as u on u.connection_id = c.id
+  join public.professionals as p on p.id = c.user_id
+  left join public.scheduling_preferences as s on s.professional_id = p.id
+  cross join private.calendar_settings as x
+  where c.id = calendar_pull_context.connection_id and c.status = 'active';
+$$;
+comment on function private.calendar_pull_context(uuid) is 'jsonb {state: due, connection, pull: {as_of, from, until, cursor}, own}, or null when nothing is to be read.';
+revoke all on function private.calendar_pull_context(uuid) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/80_sync/clashing_appointments.sql
+-- Confirmed appointments to come that meet a busy time of one calendar.
+--
+-- Called by store_calendar_busy before and after a reading. Locks: none.
+
+create or replace function private.clashing_appointments(professional_id uuid, connection_id uuid)
+returns uuid[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(distinct a.appointment_id), '{}')
+  from public.appointments as a
+  join public.calendar_busy as b
+    on b.professional_id = a.professional_id and b.during && private.appointment_during(a.appointment_date, a.duration_minutes)
+  where a.professional_id = clashing_appointments.professional_id and a.status = 'confirmed'
+    and a.appointment_date > private.clock() and b.connection_id = clashing_appointments.connection_id;
+$$;
+comment on function private.clashing_appointments(uuid, uuid) is 'Ids of confirmed future appointments of the professional at which the calendar is busy.';
+revoke all on function private.clashing_appointments(uuid, uuid) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/80_sync/delete_calendar_connection.sql
 -- A person disconnects a calendar: its credentials, mappings and waiting jobs go with it.
 --
--- Called by its owner. Definer: connections are not writable directly. Locks: the connection.
+-- Called by its owner. A trigger leaves a job behind that takes the events out and gives the access back.
+-- Definer: connections are not writable directly. Locks: the connection.
 
 create or replace function private.delete_calendar_connection(connection_id uuid)
 returns void
@@ -187,7 +483,7 @@ begin
   perform private.delete_calendar_connection(connection_id);
 end;
 $$;
-comment on function public.delete_calendar_connection(uuid) is 'Owner: disconnects a calendar and forgets its credentials. Errors: not_found.';
+comment on function public.delete_calendar_connection(uuid) is 'Owner: disconnects a calendar; the worker then removes its events, gives the access back and forgets the credentials. Errors: not_found.';
 revoke all on function public.delete_calendar_connection(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.delete_calendar_connection(uuid) to anon, authenticated;
 
@@ -216,10 +512,253 @@ $$;
 comment on function private.enqueue_calendar_jobs(public.appointments) is 'Jobs of kind calendar_event for the appointment''s present sequence.';
 revoke all on function private.enqueue_calendar_jobs(public.appointments) from public, anon, authenticated, service_role;
 
+-- supabase/schemas/80_sync/finish_token_refresh.sql
+-- The worker that spent a refresh token stores what it got, or says that the provider refuses it for good.
+--
+-- Called by the worker with the lease of begin_token_refresh; with neither credentials nor error it gives the lease back.
+-- Definer: credentials are private. Locks: the credentials; the connection when it has to be stopped.
+
+create or replace function private.finish_token_refresh(connection_id uuid, lease uuid, credentials text, error text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service_role();
+  if length(credentials) > 20000 or credentials !~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,}$' then
+    perform private.raise_error('invalid_input', 'credentials: not a ciphertext');
+  elsif error <> 'needs_reauth' then
+    perform private.raise_error('invalid_input', 'error: needs_reauth or null');
+  end if;
+  update private.calendar_credentials as k
+  set ciphertext = coalesce(finish_token_refresh.credentials, k.ciphertext), refresh_lease = null,
+    refresh_leased_until = null, updated_at = private.clock()
+  where k.connection_id = finish_token_refresh.connection_id and k.refresh_lease = finish_token_refresh.lease;
+  if not found then
+    perform private.raise_error('invalid_transition', 'The lease of these credentials is held by another.');
+  end if;
+  if error is not null then
+    perform private.record_calendar_failure(null, connection_id, error);
+  end if;
+end;
+$$;
+comment on function private.finish_token_refresh(uuid, uuid, text, text) is 'Definer: credentials are private. The caller must be the worker that holds the lease.';
+revoke all on function private.finish_token_refresh(uuid, uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.finish_token_refresh(uuid, uuid, text, text) to service_role;
+
+create or replace function public.finish_token_refresh(
+  connection_id uuid, lease uuid, credentials text default null, error text default null
+)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.finish_token_refresh(connection_id, lease, credentials, error);
+$$;
+comment on function public.finish_token_refresh(uuid, uuid, text, text) is
+  'Worker: stores refreshed credentials; error needs_reauth stops the connection and tells its owner. Errors: invalid_transition (stale lease), invalid_input.';
+revoke all on function public.finish_token_refresh(uuid, uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.finish_token_refresh(uuid, uuid, text, text) to service_role;
+
+-- supabase/schemas/80_sync/list_credentials.sql
+-- Ciphertexts that are not under a given key, for their renewal.
+--
+-- Called with the service key by `sauti-sync keys rotate`. Whoever calls holds the keys or can read nothing. Definer:
+-- credentials are private. Locks: none.
+
+create or replace function private.list_credentials(key_id text, max_rows integer)
+returns table (kind text, id text, user_id uuid, provider text, ciphertext text)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service_role();
+  if key_id is null or key_id !~ '^[A-Za-z0-9_-]{1,40}$' or max_rows is null or max_rows not between 1 and 1000 then
+    perform private.raise_error('invalid_input', 'key_id, or max_rows: 1 to 1000.');
+  end if;
+  return query
+  select s.kind, s.id, s.user_id, s.provider, s.ciphertext
+  from (
+    select 'calendar' as kind, c.id::text as id, c.user_id, c.provider::text as provider, k.ciphertext
+    from private.calendar_credentials as k
+    join public.calendar_connections as c on c.id = k.connection_id
+    union all
+    select 'retired', r.job_id::text, r.user_id, r.provider::text, r.ciphertext
+    from private.calendar_retirements as r
+    union all
+    select 'cal_com', x.professional_id::text, x.professional_id, 'cal_com', x.ciphertext
+    from private.cal_com_secrets as x
+  ) as s
+  where split_part(s.ciphertext, '.', 2) <> key_id
+  order by s.kind, s.id
+  limit max_rows;
+end;
+$$;
+comment on function private.list_credentials(text, integer) is 'Definer: credentials are private. The caller must hold the service key.';
+revoke all on function private.list_credentials(text, integer) from public, anon, authenticated, service_role;
+grant execute on function private.list_credentials(text, integer) to service_role;
+
+create or replace function public.list_credentials(key_id text, max_rows integer default 100)
+returns table (kind text, id text, user_id uuid, provider text, ciphertext text)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select * from private.list_credentials(key_id, max_rows);
+$$;
+comment on function public.list_credentials(text, integer) is
+  'Operators: ciphertexts that another key than key_id encrypts, at most max_rows (1 to 1000). → kind calendar, retired or cal_com; id; what the ciphertext is bound to. Errors: invalid_input.';
+revoke all on function public.list_credentials(text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.list_credentials(text, integer) to service_role;
+
+-- supabase/schemas/80_sync/push_calendar_event.sql
+-- Puts one appointment into the caller's own calendars now, whatever was written there before.
+--
+-- Called by either party. What a calendar is said to show is forgotten, so that an entry deleted by hand comes back; a job
+-- that already waits is not doubled. Definer: it writes the outbox. Locks: the mapping rows.
+
+create or replace function private.push_calendar_event(appointment_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  v_appointment public.appointments;
+  v_queued integer;
+begin
+  select a.* into v_appointment
+  from public.appointments as a
+  where a.appointment_id = push_calendar_event.appointment_id and v_user_id in (a.professional_id, a.survivor_id);
+  if not found then
+    perform private.raise_error('not_found');
+  end if;
+  update public.calendar_events as e
+  set sync_status = 'pending', deletions = 0
+  from public.calendar_connections as c
+  where e.appointment_id = v_appointment.appointment_id and c.id = e.connection_id and c.user_id = v_user_id
+    and c.status = 'active';
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, appointment_id, connection_id, run_at)
+  select 'calendar_event',
+    'calendar:' || v_appointment.appointment_id || ':' || c.id || ':' || v_appointment.sequence || ':pushed:' || gen_random_uuid(),
+    'calendar:' || v_appointment.appointment_id || ':' || c.id, 20, v_appointment.appointment_id, c.id, private.clock()
+  from public.calendar_connections as c
+  where c.user_id = v_user_id and c.status = 'active'
+    and not exists (
+      select 1
+      from private.outbox_jobs as j
+      where j.appointment_id = v_appointment.appointment_id and j.connection_id = c.id and j.kind = 'calendar_event'
+        and j.state = 'pending' and j.run_at <= private.clock()
+    );
+  get diagnostics v_queued = row_count;
+  return jsonb_build_object('queued', v_queued);
+end;
+$$;
+comment on function private.push_calendar_event(uuid) is 'Definer: the outbox is private. The caller must be a party of the appointment.';
+revoke all on function private.push_calendar_event(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.push_calendar_event(uuid) to authenticated;
+
+create or replace function public.push_calendar_event(appointment_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_user();
+  return private.push_calendar_event(appointment_id);
+end;
+$$;
+comment on function public.push_calendar_event(uuid) is
+  'Either party: writes the appointment into the caller''s own active calendars now. → jsonb {queued}: how many jobs were added. Errors: not_found.';
+revoke all on function public.push_calendar_event(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.push_calendar_event(uuid) to anon, authenticated;
+
+-- supabase/schemas/80_sync/reconcile_calendar_events.sql
+-- What the owner has done by hand to the events that we wrote: a deleted one comes back once, a moved one is asked about.
+--
+-- Called by store_calendar_busy. An event is judged only when it shows the appointment's present sequence, was last written
+-- before the reading began and is not about to be written: else it is our own change that was read. A moved event stays
+-- where it is until the appointment changes; two programs that correct each other would never end. Locks: the mapping rows.
+
+create or replace function private.reconcile_calendar_events(connection_id uuid, pulled jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_event record;
+begin
+  for v_event in
+    select e.appointment_id, e.deletions, e.flagged_sequence, a.sequence, a.professional_id, c.user_id,
+      coalesce((o.seen ->> 'gone')::boolean, true) as is_gone,
+      (o.seen ->> 'starts_at')::timestamptz is distinct from a.appointment_date
+        or (o.seen ->> 'ends_at')::timestamptz is distinct from upper(private.appointment_during(a.appointment_date, a.duration_minutes))
+        as is_moved
+    from public.calendar_events as e
+    join public.calendar_connections as c on c.id = e.connection_id
+    join public.appointments as a on a.appointment_id = e.appointment_id
+    left join jsonb_array_elements(pulled -> 'own') as o (seen) on o.seen ->> 'appointment_id' = e.appointment_id::text
+    where e.connection_id = reconcile_calendar_events.connection_id and e.sync_status = 'synced'
+      and a.status in ('requested', 'confirmed') and a.appointment_date > private.clock() and e.synced_sequence = a.sequence
+      and e.synced_at < (pulled ->> 'as_of')::timestamptz
+      -- What a whole reading did not show is gone; a part of it says nothing about the rest.
+      and (o.seen is not null or (
+        (pulled ->> 'is_full')::boolean and a.appointment_date >= (pulled ->> 'from')::timestamptz
+        and upper(private.appointment_during(a.appointment_date, a.duration_minutes)) <= (pulled ->> 'until')::timestamptz
+      ))
+      and not exists (
+        select 1
+        from private.outbox_jobs as j
+        where j.appointment_id = e.appointment_id and j.connection_id = e.connection_id and j.kind = 'calendar_event'
+          and j.state in ('pending', 'running')
+      )
+    order by e.appointment_id
+    for no key update of e
+  loop
+    if v_event.is_gone and v_event.deletions = 0 then
+      update public.calendar_events as e
+      set deletions = 1, sync_status = 'pending', external_event_id = null, etag = null
+      where e.appointment_id = v_event.appointment_id and e.connection_id = reconcile_calendar_events.connection_id;
+      insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
+      values (
+        'calendar_event',
+        'calendar:' || v_event.appointment_id || ':' || connection_id || ':' || v_event.sequence || ':again:' || gen_random_uuid(),
+        'calendar:' || v_event.appointment_id || ':' || connection_id, v_event.appointment_id, connection_id, private.clock()
+      );
+    elsif v_event.is_gone then
+      update public.calendar_events as e
+      set deletions = e.deletions + 1, sync_status = 'dismissed'
+      where e.appointment_id = v_event.appointment_id and e.connection_id = reconcile_calendar_events.connection_id;
+    elsif v_event.is_moved and v_event.flagged_sequence is distinct from v_event.sequence then
+      update public.calendar_events as e
+      set flagged_sequence = v_event.sequence
+      where e.appointment_id = v_event.appointment_id and e.connection_id = reconcile_calendar_events.connection_id;
+      perform private.notify(array[v_event.user_id], 'calendar_event_moved', appointment_id => v_event.appointment_id);
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.reconcile_calendar_events(uuid, jsonb) is 'Judges own events of one reading: recreated once, then dismissed; moved ones are told to the owner once for each sequence.';
+revoke all on function private.reconcile_calendar_events(uuid, jsonb) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/80_sync/record_calendar_failure.sql
 -- Remembers why a calendar could not be brought up to date; expired credentials stop the connection and tell its owner.
 --
--- Called by fail_job. Locks: the connection and the mapping row.
+-- Called by fail_job and finish_token_refresh; without an appointment a reading has failed, and the next one waits longer.
+-- Locks: the connection and the mapping row.
 
 create or replace function private.record_calendar_failure(appointment_id uuid, connection_id uuid, error text)
 returns void
@@ -239,6 +778,12 @@ begin
   set sync_status = case when e.sync_status in ('synced', 'removed') then e.sync_status else 'failed' end,
     last_error = excluded.last_error;
 
+  update private.calendar_pulls as p
+  set failures = p.failures + 1,
+    next_at = private.clock() + least(make_interval(mins => s.pull_minutes) * power(2, least(p.failures, 12)), interval '1 day')
+  from private.calendar_settings as s
+  where p.connection_id = record_calendar_failure.connection_id and record_calendar_failure.appointment_id is null;
+
   update public.calendar_connections as c
   set last_error = record_calendar_failure.error,
     status = case when record_calendar_failure.error = 'needs_reauth' then 'needs_reauth' else c.status end
@@ -256,7 +801,8 @@ revoke all on function private.record_calendar_failure(uuid, uuid, text) from pu
 -- supabase/schemas/80_sync/record_calendar_result.sql
 -- Remembers what now stands in a calendar, in the transaction that settles the job.
 --
--- Called by complete_job. A result of an older sequence never overwrites a newer one. Locks: the mapping row.
+-- Called by complete_job. A result of an older sequence never overwrites a newer one. `recreated`: the owner had deleted the
+-- event by hand; `dismissed`: they did so again, and it stays away. Locks: the mapping row.
 
 create or replace function private.record_calendar_result(appointment_id uuid, connection_id uuid, result jsonb)
 returns void
@@ -266,31 +812,236 @@ security invoker
 set search_path = ''
 as $$
   insert into public.calendar_events as e (
-    appointment_id, connection_id, provider, external_event_id, etag, synced_sequence, sync_status
+    appointment_id, connection_id, provider, external_event_id, etag, synced_sequence, sync_status, synced_at, deletions
   )
   select a.appointment_id, c.id, c.provider, result ->> 'external_event_id', result ->> 'etag',
     coalesce((result ->> 'sequence')::integer, a.sequence),
-    case result ->> 'outcome' when 'removed' then 'removed' else 'synced' end
+    result ->> 'outcome', private.clock(), coalesce((result ->> 'recreated')::boolean, false)::integer
   from public.calendar_connections as c
   join public.appointments as a on a.appointment_id = record_calendar_result.appointment_id
-  where c.id = record_calendar_result.connection_id and result ->> 'outcome' in ('synced', 'removed')
+  where c.id = record_calendar_result.connection_id and result ->> 'outcome' in ('synced', 'removed', 'dismissed')
   on conflict on constraint calendar_events_pkey do update
   set external_event_id = coalesce(excluded.external_event_id, e.external_event_id), etag = excluded.etag,
-    synced_sequence = excluded.synced_sequence, sync_status = excluded.sync_status, last_error = null
+    synced_sequence = excluded.synced_sequence, sync_status = excluded.sync_status, last_error = null,
+    synced_at = excluded.synced_at, deletions = e.deletions + excluded.deletions
   where coalesce(e.synced_sequence, 0) <= excluded.synced_sequence;
 
   update public.calendar_connections as c
   set last_synced_at = private.clock(), last_error = null
-  where c.id = record_calendar_result.connection_id and result ->> 'outcome' in ('synced', 'removed');
+  where c.id = record_calendar_result.connection_id and result ->> 'outcome' in ('synced', 'removed', 'dismissed');
 $$;
-comment on function private.record_calendar_result(uuid, uuid, jsonb) is 'Writes calendar_events from {outcome: synced | removed, external_event_id, etag, sequence}.';
+comment on function private.record_calendar_result(uuid, uuid, jsonb) is 'Writes calendar_events from {outcome: synced | removed | dismissed, external_event_id, etag, sequence, recreated}.';
 revoke all on function private.record_calendar_result(uuid, uuid, jsonb) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/80_sync/replace_credentials.sql
+-- Puts a ciphertext under another key, unless it has been replaced in the meantime.
+--
+-- Called with the service key by `sauti-sync keys rotate`: a worker may store fresh tokens while keys are rotated, and
+-- those must not be overwritten by older ones. Definer: credentials are private. Locks: the row.
+
+create or replace function private.replace_credentials(kind text, id text, seen text, ciphertext text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service_role();
+  if kind is null or kind not in ('calendar', 'retired', 'cal_com')
+    or id is null or (kind = 'retired') <> (id ~ '^[0-9]{1,18}$')
+    or (kind <> 'retired') <> (id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
+    or seen is null or ciphertext is null or length(ciphertext) > 20000
+    or ciphertext !~ '^v1\.[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{22,}$'
+  then
+    perform private.raise_error('invalid_input', 'kind, id, seen or ciphertext');
+  end if;
+  if kind = 'calendar' then
+    update private.calendar_credentials as k
+    set ciphertext = replace_credentials.ciphertext, updated_at = private.clock()
+    where k.connection_id = replace_credentials.id::uuid and k.ciphertext = seen;
+  elsif kind = 'retired' then
+    update private.calendar_retirements as r
+    set ciphertext = replace_credentials.ciphertext
+    where r.job_id = replace_credentials.id::bigint and r.ciphertext = seen;
+  else
+    update private.cal_com_secrets as s
+    set ciphertext = replace_credentials.ciphertext, updated_at = private.clock()
+    where s.professional_id = replace_credentials.id::uuid and s.ciphertext = seen;
+  end if;
+  return found;
+end;
+$$;
+comment on function private.replace_credentials(text, text, text, text) is 'Definer: credentials are private. The caller must hold the service key.';
+revoke all on function private.replace_credentials(text, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.replace_credentials(text, text, text, text) to service_role;
+
+create or replace function public.replace_credentials(kind text, id text, seen text, ciphertext text)
+returns boolean
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.replace_credentials(kind, id, seen, ciphertext);
+$$;
+comment on function public.replace_credentials(text, text, text, text) is
+  'Operators: replaces a ciphertext of list_credentials if it is still the one seen. → whether it was. Errors: invalid_input.';
+revoke all on function public.replace_credentials(text, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.replace_credentials(text, text, text, text) to service_role;
+
+-- supabase/schemas/80_sync/schedule_calendar_pulls.sql
+-- Queues a reading of each professional's calendar whose time has come.
+--
+-- Called by run_due_timers. One job at a time for each calendar; the one before it is taken away when it is done, so that
+-- reading every few minutes fills no table. Locks: the rows in question, skipping locked ones.
+
+create or replace function private.schedule_calendar_pulls(max_rows integer)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_due uuid[];
+begin
+  with due as (
+    select p.connection_id
+    from private.calendar_pulls as p
+    join public.calendar_connections as c on c.id = p.connection_id and c.status = 'active'
+    where p.next_at <= private.clock()
+    order by p.next_at
+    limit max_rows
+    for update of p skip locked
+  ),
+  moved as (
+    update private.calendar_pulls as p
+    set next_at = private.clock() + make_interval(mins => s.pull_minutes)
+    from private.calendar_settings as s
+    where p.connection_id in (select d.connection_id from due as d)
+    returning p.connection_id
+  )
+  select array_agg(m.connection_id) into v_due from moved as m;
+  if v_due is null then
+    return 0;
+  end if;
+  delete from private.outbox_jobs as j where j.connection_id = any (v_due) and j.kind = 'calendar_pull' and j.state = 'done';
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, connection_id, run_at)
+  select 'calendar_pull', 'pull:' || d.id || ':' || gen_random_uuid(), 'pull:' || d.id, 70, d.id, private.clock()
+  from unnest(v_due) as d (id)
+  where not exists (
+    select 1
+    from private.outbox_jobs as j
+    where j.connection_id = d.id and j.kind = 'calendar_pull' and j.state in ('pending', 'running')
+  );
+  return cardinality(v_due);
+end;
+$$;
+comment on function private.schedule_calendar_pulls(integer) is 'Queues at most max_rows jobs of kind calendar_pull; how many calendars were due.';
+revoke all on function private.schedule_calendar_pulls(integer) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/80_sync/store_calendar_busy.sql
+-- Takes over what the worker has read in a professional's calendar: busy times, and what became of our own events.
+--
+-- Called by the worker under the lease of its job, with all changes of one reading, so that free slots never show half of
+-- them. A confirmed appointment that newly meets a busy time is told to the professional, and to nobody else. Definer:
+-- pulls and the outbox are private. Locks: the job, the connection, then the rows that change.
+
+create or replace function private.store_calendar_busy(job_id bigint, lease_token uuid, pulled jsonb)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job private.outbox_jobs;
+  v_professional_id uuid;
+  v_is_full boolean := coalesce((pulled ->> 'is_full')::boolean, false);
+  v_before uuid[];
+  v_clashes uuid[];
+  v_busy integer;
+begin
+  v_job := private.leased_job(job_id, lease_token);
+  if v_job.kind <> 'calendar_pull' or length(pulled ->> 'cursor') > 1048576
+    or jsonb_typeof(pulled -> 'changes') is distinct from 'array' or jsonb_typeof(pulled -> 'own') is distinct from 'array'
+  then
+    perform private.raise_error('invalid_input', 'pulled');
+  end if;
+  select c.user_id into v_professional_id
+  from public.calendar_connections as c
+  where c.id = v_job.connection_id and c.status = 'active'
+  for no key update;
+  if not found then
+    return '{"busy": 0, "clashes": 0}'::jsonb;
+  end if;
+
+  v_before := private.clashing_appointments(v_professional_id, v_job.connection_id);
+  with seen as materialized (
+    select x.change ->> 'source' as source, s.span
+    from jsonb_array_elements(pulled -> 'changes') as x (change)
+    left join lateral (
+      select tstzrange((y.pair ->> 0)::timestamptz, (y.pair ->> 1)::timestamptz) as span
+      from jsonb_array_elements(x.change -> 'spans') as y (pair)
+    ) as s on true
+  ),
+  gone as (
+    delete from public.calendar_busy as b
+    where b.connection_id = v_job.connection_id and b.source is not null
+      and (v_is_full or b.source in (select s.source from seen as s))
+      and not exists (select 1 from seen as s where s.source = b.source and s.span = b.during)
+  )
+  insert into public.calendar_busy (connection_id, professional_id, during, source, created_at)
+  select distinct v_job.connection_id, v_professional_id, s.span, s.source, private.clock()
+  from seen as s
+  where not isempty(s.span) and not exists (
+    select 1
+    from public.calendar_busy as b
+    where b.connection_id = v_job.connection_id and b.source = s.source and b.during = s.span
+  );
+  get diagnostics v_busy = row_count;
+
+  select array_agg(a.id) into v_clashes
+  from unnest(private.clashing_appointments(v_professional_id, v_job.connection_id)) as a (id)
+  where a.id <> all (v_before);
+  perform private.notify(array[v_professional_id], 'calendar_clash', appointment_id => a.id)
+  from unnest(v_clashes) as a (id);
+
+  perform private.reconcile_calendar_events(v_job.connection_id, pulled);
+  update private.calendar_pulls as p
+  set cursor = pulled ->> 'cursor', failures = 0, full_at = case when v_is_full then private.clock() else p.full_at end
+  where p.connection_id = v_job.connection_id;
+  update public.calendar_connections as c
+  set last_synced_at = private.clock(), last_error = null
+  where c.id = v_job.connection_id;
+  return jsonb_build_object('busy', v_busy, 'clashes', coalesce(cardinality(v_clashes), 0));
+end;
+$$;
+comment on function private.store_calendar_busy(bigint, uuid, jsonb) is 'Definer: pulls and the outbox are private. The caller must be the worker and hold the lease.';
+revoke all on function private.store_calendar_busy(bigint, uuid, jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.store_calendar_busy(bigint, uuid, jsonb) to service_role;
+
+create or replace function public.store_calendar_busy(job_id bigint, lease_token uuid, pulled jsonb)
+returns jsonb
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.store_calendar_busy(job_id, lease_token, pulled);
+$$;
+comment on function public.store_calendar_busy(bigint, uuid, jsonb) is
+  'Worker: stores one reading {as_of, from, until, cursor, is_full, changes: [{source, spans: [[from, until]]}], own: [{appointment_id, gone, starts_at, ends_at}]}. → jsonb {busy, clashes}: times added, new clashes. Errors: invalid_transition (stale lease), invalid_input.';
+revoke all on function public.store_calendar_busy(bigint, uuid, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.store_calendar_busy(bigint, uuid, jsonb) to service_role;
 
 -- supabase/schemas/80_sync/store_calendar_connection.sql
 -- Stores a connected calendar with its encrypted credentials, and queues what should stand in it.
 --
 -- Called by the Edge Function `api` with the service key, after it has verified who the user is, checked the address and
--- encrypted the credentials. Connecting the same calendar again renews it. Definer: credentials are private.
+-- encrypted the credentials. Connecting the same calendar again renews it, and ends a cleaning that still goes on; another
+-- account of the same provider replaces the one before. Definer: credentials are private.
 
 create or replace function private.store_calendar_connection(
   user_id uuid, provider text, account_label text, calendar_id text, credentials text
@@ -303,6 +1054,8 @@ set search_path = ''
 as $$
 declare
   v_connection public.calendar_connections;
+  v_retired private.calendar_retirements;
+  v_run_at timestamptz := private.clock();
 begin
   perform private.require_service_role();
   if not exists (select 1 from public.profiles as p where p.id = store_calendar_connection.user_id) then
@@ -317,6 +1070,10 @@ begin
   then
     perform private.raise_error('invalid_input', 'credentials: not a ciphertext');
   end if;
+  delete from public.calendar_connections as c
+  where c.user_id = store_calendar_connection.user_id and c.provider::text = store_calendar_connection.provider
+    and c.calendar_id = store_calendar_connection.calendar_id and c.provider <> 'caldav'
+    and c.account_label <> store_calendar_connection.account_label;
   insert into public.calendar_connections as c (user_id, provider, account_label, calendar_id)
   values (
     store_calendar_connection.user_id, store_calendar_connection.provider::public.calendar_provider,
@@ -327,12 +1084,34 @@ begin
   returning c.* into v_connection;
   insert into private.calendar_credentials as k (connection_id, ciphertext)
   values (v_connection.id, credentials)
-  on conflict (connection_id) do update set ciphertext = excluded.ciphertext, updated_at = now();
+  on conflict (connection_id) do update
+  set ciphertext = excluded.ciphertext, refresh_lease = null, refresh_leased_until = null, updated_at = now();
+  insert into private.calendar_pulls (connection_id, next_at)
+  select v_connection.id, private.clock() from public.professionals as p where p.id = v_connection.user_id
+  on conflict (connection_id) do update set cursor = null, failures = 0, next_at = excluded.next_at;
+
+  for v_retired in
+    select r.*
+    from private.calendar_retirements as r
+    where r.user_id = v_connection.user_id and r.provider = v_connection.provider
+      and r.calendar_id = v_connection.calendar_id and r.account_label = v_connection.account_label
+  loop
+    insert into public.calendar_events (appointment_id, connection_id, provider, external_event_id)
+    select a.appointment_id, v_connection.id, v_connection.provider, e.event ->> 'external_event_id'
+    from jsonb_array_elements(v_retired.events) as e (event)
+    join public.appointments as a on a.appointment_id = (e.event ->> 'appointment_id')::uuid
+    on conflict do nothing;
+    -- The worker that cleans loses its lease with the row; what it has under way ends before anything is written.
+    with cancelled as (
+      delete from private.outbox_jobs as j where j.id = v_retired.job_id returning j.leased_until
+    )
+    select greatest(v_run_at, max(c.leased_until)) into v_run_at from cancelled as c;
+  end loop;
 
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
   select 'calendar_event',
     'calendar:' || a.appointment_id || ':' || v_connection.id || ':' || a.sequence || ':connected:' || gen_random_uuid(),
-    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, private.clock()
+    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, v_run_at
   from public.appointments as a
   where store_calendar_connection.user_id in (a.professional_id, a.survivor_id)
     and (
@@ -368,6 +1147,132 @@ comment on function public.store_calendar_connection(uuid, text, text, text, tex
 revoke all on function public.store_calendar_connection(uuid, text, text, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.store_calendar_connection(uuid, text, text, text, text) to service_role;
 
+-- supabase/schemas/80_sync/take_calendar_oauth.sql
+-- Takes an OAuth state out: whoever comes second with the same one finds nothing.
+--
+-- Called by the Edge Function `api` with the service key, when the provider sends the browser back. Definer: the states
+-- are private. Locks: the state, which is deleted.
+
+create or replace function private.take_calendar_oauth(provider text, state_hash text)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_state private.oauth_states;
+begin
+  perform private.require_service_role();
+  delete from private.oauth_states as s
+  where s.state_hash = take_calendar_oauth.state_hash and s.provider::text = take_calendar_oauth.provider
+  returning s.* into v_state;
+  if v_state.state_hash is null or v_state.expires_at <= private.clock() then
+    -- An answer and not an error, which would put the row back.
+    return null;
+  end if;
+  return jsonb_build_object('user_id', v_state.user_id, 'verifier', v_state.verifier);
+end;
+$$;
+comment on function private.take_calendar_oauth(text, text) is 'Definer: the states are private. The caller must be the Edge Function with the service key.';
+revoke all on function private.take_calendar_oauth(text, text) from public, anon, authenticated, service_role;
+grant execute on function private.take_calendar_oauth(text, text) to service_role;
+
+create or replace function public.take_calendar_oauth(provider text, state_hash text)
+returns jsonb
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.take_calendar_oauth(provider, state_hash);
+$$;
+comment on function public.take_calendar_oauth(text, text) is
+  'Edge Function: uses an OAuth state up. → jsonb {user_id, verifier}, null when it was never given, used before or is too old.';
+revoke all on function public.take_calendar_oauth(text, text) from public, anon, authenticated, service_role;
+grant execute on function public.take_calendar_oauth(text, text) to service_role;
+
+-- supabase/schemas/80_sync/tg_calendar_connections__retire.sql
+-- A connection that goes leaves a job behind: the worker takes its events out of the calendar and gives the access back.
+--
+-- Called by: delete on public.calendar_connections, also when the person's account is erased. A running job may be writing
+-- an event just now; it counts as standing there, and the cleaning waits until its lease is over. Definer: credentials and
+-- the outbox are private.
+
+create or replace function private.tg_calendar_connections__retire()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_ciphertext text;
+  v_run_at timestamptz := private.clock();
+  v_job_id bigint;
+begin
+  select k.ciphertext into v_ciphertext from private.calendar_credentials as k where k.connection_id = old.id;
+  if v_ciphertext is null then
+    return old;
+  end if;
+  select greatest(v_run_at, max(j.leased_until) + interval '20 seconds') into v_run_at
+  from private.outbox_jobs as j
+  where j.connection_id = old.id and j.kind = 'calendar_event' and j.state = 'running';
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, run_at)
+  values ('calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60, v_run_at)
+  returning id into v_job_id;
+  insert into private.calendar_retirements (job_id, user_id, provider, account_label, calendar_id, ciphertext, events)
+  select v_job_id, old.user_id, old.provider, old.account_label, old.calendar_id, v_ciphertext,
+    coalesce(jsonb_agg(jsonb_build_object('appointment_id', s.appointment_id, 'external_event_id', s.external_event_id)), '[]')
+  from (
+    select e.appointment_id, e.external_event_id
+    from public.calendar_events as e
+    where e.connection_id = old.id and e.sync_status not in ('removed', 'dismissed')
+    union
+    select j.appointment_id, null
+    from private.outbox_jobs as j
+    where j.connection_id = old.id and j.kind = 'calendar_event' and j.state = 'running' and not exists (
+      select 1
+      from public.calendar_events as e
+      where e.appointment_id = j.appointment_id and e.connection_id = old.id and e.sync_status not in ('removed', 'dismissed')
+    )
+  ) as s;
+  return old;
+end;
+$$;
+comment on function private.tg_calendar_connections__retire() is 'Definer: credentials and the outbox are private. Queues a job of kind calendar_disconnect.';
+revoke all on function private.tg_calendar_connections__retire() from public, anon, authenticated, service_role;
+
+create trigger _100_retire
+before delete on public.calendar_connections
+for each row execute function private.tg_calendar_connections__retire();
+
+-- supabase/schemas/80_sync/tg_outbox_jobs__forget_retirement.sql
+-- Credentials of a disconnected calendar are forgotten as soon as its job has ended, well or not.
+--
+-- Called by: update on private.outbox_jobs, whichever function ends the job. Definer: the table is private.
+
+create or replace function private.tg_outbox_jobs__forget_retirement()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  delete from private.calendar_retirements as r where r.job_id = new.id;
+  return null;
+end;
+$$;
+comment on function private.tg_outbox_jobs__forget_retirement() is 'Definer: the table is private. Deletes what a job of kind calendar_disconnect needed.';
+revoke all on function private.tg_outbox_jobs__forget_retirement() from public, anon, authenticated, service_role;
+
+create trigger _500_forget_retirement
+after update of state on private.outbox_jobs
+for each row
+when (new.kind = 'calendar_disconnect' and new.state in ('done', 'dead'))
+execute function private.tg_outbox_jobs__forget_retirement();
+
 -- supabase/schemas/80_sync/google_calendar_events.sql
 -- The calendar events that stand in Google calendars.
 --
@@ -387,6 +1292,6 @@ comment on column public.google_calendar_events.provider is 'google.';
 comment on column public.google_calendar_events.external_event_id is 'The provider''s name of the event.';
 comment on column public.google_calendar_events.etag is 'The provider''s version of it.';
 comment on column public.google_calendar_events.synced_sequence is 'The appointment''s sequence that stands there.';
-comment on column public.google_calendar_events.sync_status is 'pending, synced, removed or failed.';
+comment on column public.google_calendar_events.sync_status is 'pending, synced, removed, failed or dismissed.';
 comment on column public.google_calendar_events.last_error is 'Symbol of the last failure.';
 comment on column public.google_calendar_events.created_at is 'When the row was made.';

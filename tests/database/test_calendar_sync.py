@@ -145,6 +145,8 @@ class TestJobs:
             "provider": "caldav",
             "calendar_id": URL,
             "detail_level": "neutral",
+            "locale": "en",
+            "time_zone": "UTC",
             "credentials": CIPHERTEXT,
         }
         assert context["mapping"] is None
@@ -222,7 +224,12 @@ class TestMapping:
         job = jobs.claim_one(kinds=CALENDAR)
         context = jobs.context(job)
         assert context["operation"] == "delete"
-        assert context["mapping"] == {"external_event_id": "evt-1", "etag": '"1"', "synced_sequence": 0}
+        assert context["mapping"] == {
+            "external_event_id": "evt-1",
+            "etag": '"1"',
+            "synced_sequence": 0,
+            "is_final": False,
+        }
         jobs.complete(job, {"outcome": "removed", "sequence": 1})
         row = self.mapping(cases)
         assert (row["external_event_id"], row["sync_status"], row["synced_sequence"]) == ("evt-1", "removed", 1)

@@ -1,6 +1,7 @@
 -- A person disconnects a calendar: its credentials, mappings and waiting jobs go with it.
 --
--- Called by its owner. Definer: connections are not writable directly. Locks: the connection.
+-- Called by its owner. A trigger leaves a job behind that takes the events out and gives the access back.
+-- Definer: connections are not writable directly. Locks: the connection.
 
 create or replace function private.delete_calendar_connection(connection_id uuid)
 returns void
@@ -35,6 +36,6 @@ begin
   perform private.delete_calendar_connection(connection_id);
 end;
 $$;
-comment on function public.delete_calendar_connection(uuid) is 'Owner: disconnects a calendar and forgets its credentials. Errors: not_found.';
+comment on function public.delete_calendar_connection(uuid) is 'Owner: disconnects a calendar; the worker then removes its events, gives the access back and forgets the credentials. Errors: not_found.';
 revoke all on function public.delete_calendar_connection(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.delete_calendar_connection(uuid) to anon, authenticated;

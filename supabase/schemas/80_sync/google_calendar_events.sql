@@ -16,6 +16,6 @@ comment on column public.google_calendar_events.provider is 'google.';
 comment on column public.google_calendar_events.external_event_id is 'The provider''s name of the event.';
 comment on column public.google_calendar_events.etag is 'The provider''s version of it.';
 comment on column public.google_calendar_events.synced_sequence is 'The appointment''s sequence that stands there.';
-comment on column public.google_calendar_events.sync_status is 'pending, synced, removed or failed.';
+comment on column public.google_calendar_events.sync_status is 'pending, synced, removed, failed or dismissed.';
 comment on column public.google_calendar_events.last_error is 'Symbol of the last failure.';
 comment on column public.google_calendar_events.created_at is 'When the row was made.';

@@ -1,6 +1,7 @@
 -- Remembers why a calendar could not be brought up to date; expired credentials stop the connection and tell its owner.
 --
--- Called by fail_job. Locks: the connection and the mapping row.
+-- Called by fail_job and finish_token_refresh; without an appointment a reading has failed, and the next one waits longer.
+-- Locks: the connection and the mapping row.
 
 create or replace function private.record_calendar_failure(appointment_id uuid, connection_id uuid, error text)
 returns void
@@ -19,6 +20,12 @@ begin
   on conflict on constraint calendar_events_pkey do update
   set sync_status = case when e.sync_status in ('synced', 'removed') then e.sync_status else 'failed' end,
     last_error = excluded.last_error;
+
+  update private.calendar_pulls as p
+  set failures = p.failures + 1,
+    next_at = private.clock() + least(make_interval(mins => s.pull_minutes) * power(2, least(p.failures, 12)), interval '1 day')
+  from private.calendar_settings as s
+  where p.connection_id = record_calendar_failure.connection_id and record_calendar_failure.appointment_id is null;
 
   update public.calendar_connections as c
   set last_error = record_calendar_failure.error,

@@ -1,7 +1,8 @@
 -- Stores a connected calendar with its encrypted credentials, and queues what should stand in it.
 --
 -- Called by the Edge Function `api` with the service key, after it has verified who the user is, checked the address and
--- encrypted the credentials. Connecting the same calendar again renews it. Definer: credentials are private.
+-- encrypted the credentials. Connecting the same calendar again renews it, and ends a cleaning that still goes on; another
+-- account of the same provider replaces the one before. Definer: credentials are private.
 
 create or replace function private.store_calendar_connection(
   user_id uuid, provider text, account_label text, calendar_id text, credentials text
@@ -14,6 +15,8 @@ set search_path = ''
 as $$
 declare
   v_connection public.calendar_connections;
+  v_retired private.calendar_retirements;
+  v_run_at timestamptz := private.clock();
 begin
   perform private.require_service_role();
   if not exists (select 1 from public.profiles as p where p.id = store_calendar_connection.user_id) then
@@ -28,6 +31,10 @@ begin
   then
     perform private.raise_error('invalid_input', 'credentials: not a ciphertext');
   end if;
+  delete from public.calendar_connections as c
+  where c.user_id = store_calendar_connection.user_id and c.provider::text = store_calendar_connection.provider
+    and c.calendar_id = store_calendar_connection.calendar_id and c.provider <> 'caldav'
+    and c.account_label <> store_calendar_connection.account_label;
   insert into public.calendar_connections as c (user_id, provider, account_label, calendar_id)
   values (
     store_calendar_connection.user_id, store_calendar_connection.provider::public.calendar_provider,
@@ -38,12 +45,34 @@ begin
   returning c.* into v_connection;
   insert into private.calendar_credentials as k (connection_id, ciphertext)
   values (v_connection.id, credentials)
-  on conflict (connection_id) do update set ciphertext = excluded.ciphertext, updated_at = now();
+  on conflict (connection_id) do update
+  set ciphertext = excluded.ciphertext, refresh_lease = null, refresh_leased_until = null, updated_at = now();
+  insert into private.calendar_pulls (connection_id, next_at)
+  select v_connection.id, private.clock() from public.professionals as p where p.id = v_connection.user_id
+  on conflict (connection_id) do update set cursor = null, failures = 0, next_at = excluded.next_at;
+
+  for v_retired in
+    select r.*
+    from private.calendar_retirements as r
+    where r.user_id = v_connection.user_id and r.provider = v_connection.provider
+      and r.calendar_id = v_connection.calendar_id and r.account_label = v_connection.account_label
+  loop
+    insert into public.calendar_events (appointment_id, connection_id, provider, external_event_id)
+    select a.appointment_id, v_connection.id, v_connection.provider, e.event ->> 'external_event_id'
+    from jsonb_array_elements(v_retired.events) as e (event)
+    join public.appointments as a on a.appointment_id = (e.event ->> 'appointment_id')::uuid
+    on conflict do nothing;
+    -- The worker that cleans loses its lease with the row; what it has under way ends before anything is written.
+    with cancelled as (
+      delete from private.outbox_jobs as j where j.id = v_retired.job_id returning j.leased_until
+    )
+    select greatest(v_run_at, max(c.leased_until)) into v_run_at from cancelled as c;
+  end loop;
 
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
   select 'calendar_event',
     'calendar:' || a.appointment_id || ':' || v_connection.id || ':' || a.sequence || ':connected:' || gen_random_uuid(),
-    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, private.clock()
+    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, v_run_at
   from public.appointments as a
   where store_calendar_connection.user_id in (a.professional_id, a.survivor_id)
     and (
