@@ -39,7 +39,7 @@ async def test_one_wins_and_thirty_one_get_a_clean_conflict(stack: Stack, people
             report = file_report(people.user(), urgency="high")
         finally:
             sql.execute("update private.matching_settings set offers_high = 8")
-        offers = dict(
+        offers: dict[str, str] = dict(
             sql.execute(
                 "select professional_id::text, id::text from public.matched_services where report_id = %s",
                 (report["report_id"],),

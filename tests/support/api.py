@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import jwt
+import psycopg
 
 from sauti_local.stack import Addresses
 from tests.support.users import User, sign_up
@@ -20,9 +21,7 @@ class Caller:
 
     def __init__(self, addresses: Addresses, headers: dict[str, str], user: User | None = None) -> None:
         self.user = user
-        self._http = httpx.Client(
-            base_url=f"{addresses.api_url}/rest/v1", headers=headers, timeout=30, trust_env=False
-        )
+        self._http = httpx.Client(base_url=f"{addresses.api_url}/rest/v1", headers=headers, timeout=30, trust_env=False)
 
     @property
     def id(self) -> str:
@@ -69,7 +68,7 @@ class Caller:
 
 @dataclass
 class People:
-    """Makes callers. Nobody of an earlier test is a candidate in this one."""
+    """Makes callers. No report and no candidate of an earlier test is left in this one."""
 
     addresses: Addresses
     callers: list[Caller] = field(default_factory=list)
@@ -139,9 +138,9 @@ def people_of(addresses: Addresses) -> Iterator[People]:
     """People for one test."""
     people = People(addresses)
     try:
-        people.service().send(
-            "PATCH", "/support_services", params={"is_active": "eq.true"}, json={"is_active": False}
-        ).raise_for_status()
+        with psycopg.connect(addresses.db_url, autocommit=True) as sql:
+            sql.execute("delete from public.reports")
+            sql.execute("update public.support_services set is_active = false where is_active")
         yield people
     finally:
         people.close()
