@@ -6,11 +6,11 @@ const MAX_BODY_BYTES = 16 * 1024;
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** The JSON object in the body. */
-export async function readFields(request: Request): Promise<Fields> {
+/** The JSON object in the body, which has at most `limit` bytes. */
+export async function readFields(request: Request, limit = MAX_BODY_BYTES): Promise<Fields> {
   const type = request.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
   if (type !== "application/json") throw failure("invalid_input", "The body has to be application/json.");
-  const bytes = await readBytes(request, MAX_BODY_BYTES);
+  const bytes = await readBytes(request, limit);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

@@ -17,6 +17,8 @@ import { bringsSession, callAsUser, callForVisitor, requireUser, visitorAddress 
 
 /** A field that a page hides from people: whoever fills it in is a program. */
 const HONEYPOT = "website";
+/** The longest message a client can leave, every character written as an escape, and the rest. */
+const MAX_BOOKING_BYTES = 64 * 1024;
 
 /** `{match_id, mode, starts_at?, duration_minutes?, appointment_type?}` → the appointment row. */
 async function acceptMatch(request: Request): Promise<Response> {
@@ -37,7 +39,7 @@ async function acceptMatch(request: Request): Promise<Response> {
  * `{appointment_id, manage_token}`. `client` = `{client_name, client_email, …}`. A signed-in survivor books as such.
  */
 async function book(request: Request): Promise<Response> {
-  const fields = await readFields(request);
+  const fields = await readFields(request, MAX_BOOKING_BYTES);
   // A program that gives itself away learns nothing, and writes nothing.
   if (fields[HONEYPOT] !== undefined && fields[HONEYPOT] !== null && fields[HONEYPOT] !== "") return json(pretence());
   const booking = {
