@@ -102,7 +102,7 @@ create table private.matching_settings (
   escalate_after_high interval not null default '12 hours',
   escalate_after_others interval not null default '24 hours',
   widen_factor double precision not null default 2 check (widen_factor between 1 and 2),
-  candidate_pool integer not null default 64 check (candidate_pool between 16 and 1000),
+  candidate_pool integer not null default 48 check (candidate_pool between 16 and 1000),
   constraint matching_settings_weights_sum_to_100 check (
     abs(
       weight_speciality + weight_proximity + weight_availability + weight_language + weight_gender + weight_needs
@@ -153,7 +153,12 @@ create table private.matching_lanes (
   reach extensions.cube,
   coverage_radius_km double precision not null,
   is_remote boolean not null,
+  crisis_24_7 boolean not null,
+  gender public.gender_type not null,
+  languages text[] not null,
+  specialisations text[] not null,
   open_cases integer not null,
+  max_active_cases integer not null,
   waiting_since timestamptz not null,
   out_of_office_until timestamptz,
   primary key (lane, service_id)
@@ -163,7 +168,7 @@ create index matching_lanes_professional_id_idx on private.matching_lanes (profe
 create index matching_lanes_waiting_idx on private.matching_lanes (lane, waiting_since);
 create index matching_lanes_remote_idx on private.matching_lanes (lane, waiting_since) where is_remote;
 create index matching_lanes_reach_idx on private.matching_lanes using gist (lane, reach, place);
-comment on table private.matching_lanes is 'The search index of matching: each service that could be offered a case now, once for every lane it serves. Kept by refresh_matching_lanes.';
+comment on table private.matching_lanes is 'The search index of matching: each service that could be offered a case now, once for every lane it serves. It holds all that scoring needs, so that a search reads no other table. Kept by refresh_matching_lanes.';
 comment on column private.matching_lanes.lane is 'service type / incident or any, with /children for child specialists: what a search looks up by equality.';
 comment on column private.matching_lanes.service_id is 'The service.';
 comment on column private.matching_lanes.professional_id is 'Who offers it.';
@@ -171,7 +176,12 @@ comment on column private.matching_lanes.place is 'Its place on the unit sphere;
 comment on column private.matching_lanes.reach is 'Box around all places within twice the coverage radius.';
 comment on column private.matching_lanes.coverage_radius_km is 'Copied from the service.';
 comment on column private.matching_lanes.is_remote is 'Copied from the service.';
+comment on column private.matching_lanes.crisis_24_7 is 'Copied from the service.';
+comment on column private.matching_lanes.gender is 'Copied from the professional.';
+comment on column private.matching_lanes.languages is 'Of the professional and the service, in lower case.';
+comment on column private.matching_lanes.specialisations is 'Copied from the service.';
 comment on column private.matching_lanes.open_cases is 'Accepted offers of the service that the professional has not completed.';
+comment on column private.matching_lanes.max_active_cases is 'Copied from the service.';
 comment on column private.matching_lanes.waiting_since is 'When the professional last took a case, or became verified: ties go to the longest wait.';
 comment on column private.matching_lanes.out_of_office_until is 'Copied from the professional.';
 
@@ -485,7 +495,7 @@ begin
   ),
   rated as (
     select c.service_id, c.professional_id, c.waiting_since,
-      s.crisis_24_7 and report.urgency = 'high' as at_any_hour,
+      c.crisis_24_7 and report.urgency = 'high' as at_any_hour,
       v_settings.weight_speciality * case when split_part(c.lane, '/', 2) = 'any' then v_settings.generalist_speciality else 1 end
         as speciality,
       v_settings.weight_proximity * case
@@ -499,21 +509,20 @@ begin
       end as proximity,
       v_settings.weight_language * (
         report.preferred_language is null
-        or lower(report.preferred_language) = any (lower(p.languages::text)::text[])
-        or lower(report.preferred_language) = any (lower(s.languages::text)::text[])
+        or lower(report.preferred_language) = any (c.languages)
       )::integer as language,
       v_settings.weight_gender * (
         coalesce(report.preferred_professional_gender, 'prefer_not_to_say') = 'prefer_not_to_say'
-        or report.preferred_professional_gender = p.gender
+        or report.preferred_professional_gender = c.gender
       )::integer as gender,
       v_settings.weight_needs * case
         when report.special_needs = '{}' then 1
         else (
-          select count(*)::double precision from unnest(report.special_needs) as need where lower(need) = any (s.specialisations)
+          select count(*)::double precision from unnest(report.special_needs) as need where lower(need) = any (c.specialisations)
         )
           / cardinality(report.special_needs)
       end as needs,
-      v_settings.weight_load * (1 - c.open_cases::double precision / s.max_active_cases) as load,
+      v_settings.weight_load * (1 - c.open_cases::double precision / c.max_active_cases) as load,
       v_settings.weight_boost * least(1, coalesce((
         select sum(
           v_settings.boost_per_case * greatest(
@@ -524,9 +533,6 @@ begin
         where b.professional_id = c.professional_id
       ), 0)) as boost
     from pool as c
-    -- `limit 1` keeps these look-ups by key: the planner overrates the pool and would read the whole tables.
-    cross join lateral (select s.* from public.support_services as s where s.id = c.service_id limit 1) as s
-    cross join lateral (select p.* from public.professionals as p where p.id = c.professional_id limit 1) as p
   ),
   -- One offer for each professional: the better of two services of theirs.
   one_each as (
@@ -840,8 +846,8 @@ begin
   insert into private.matching_lanes
   select lanes.lane, s.id, s.professional_id, spot.place,
     extensions.cube_enlarge(spot.place, private.sphere_chord(2 * s.coverage_radius_km), 3),
-    s.coverage_radius_km, s.is_remote, load.open_cases,
-    coalesce(w.waiting_since, p.created_at), p.out_of_office_until
+    s.coverage_radius_km, s.is_remote, s.crisis_24_7, p.gender, lower((p.languages || s.languages)::text)::text[],
+    s.specialisations, load.open_cases, s.max_active_cases, coalesce(w.waiting_since, p.created_at), p.out_of_office_until
   from public.support_services as s
   join public.professionals as p on p.id = s.professional_id
   left join private.waiting_professionals as w on w.professional_id = p.id
@@ -1259,16 +1265,21 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_service_ids uuid[] := array(select s.id from public.support_services as s where s.professional_id = new.id);
 begin
   if new.verification_status = 'verified' and old.verification_status <> 'verified' then
     insert into private.waiting_professionals (professional_id, waiting_since)
     values (new.id, private.clock())
     on conflict (professional_id) do nothing;
   end if;
-  perform private.refresh_matching_lanes(
-    array(select s.id from public.support_services as s where s.professional_id = new.id)
-  );
-  if new.verification_status = 'verified' and coalesce(new.out_of_office_until <= private.clock(), true) then
+  perform private.refresh_matching_lanes(v_service_ids);
+  if new.verification_status <> 'verified' and old.verification_status = 'verified' then
+    perform private.withdraw_offers_of_services(v_service_ids);
+  end if;
+  if new.verification_status = 'verified' and coalesce(new.out_of_office_until <= private.clock(), true)
+    and (old.verification_status <> 'verified' or old.out_of_office_until is distinct from new.out_of_office_until)
+  then
     perform private.rematch_waiting(array[new.id]);
   end if;
   return null;
@@ -1278,9 +1289,14 @@ comment on function private.tg_professionals__refresh_lanes() is 'Definer: owner
 revoke all on function private.tg_professionals__refresh_lanes() from public, anon, authenticated, service_role;
 
 create trigger _500_refresh_lanes
-after update of verification_status, out_of_office_until on public.professionals
+after update of verification_status, out_of_office_until, gender, languages on public.professionals
 for each row
-when (old.verification_status <> new.verification_status or old.out_of_office_until is distinct from new.out_of_office_until)
+when (
+  old.verification_status <> new.verification_status
+  or old.out_of_office_until is distinct from new.out_of_office_until
+  or old.gender <> new.gender
+  or old.languages <> new.languages
+)
 execute function private.tg_professionals__refresh_lanes();
 
 -- supabase/schemas/30_matching/tg_reports__match.sql
@@ -1325,9 +1341,27 @@ set search_path = ''
 as $$
 begin
   perform private.refresh_matching_lanes(array(select c.id from changed as c));
-  perform private.rematch_waiting(array(
-    select distinct c.professional_id from changed as c where c.is_active and c.verification_status = 'verified'
-  ));
+  if tg_op = 'INSERT' then
+    perform private.rematch_waiting(array(
+      select distinct c.professional_id from changed as c where c.is_active and c.verification_status = 'verified'
+    ));
+  else
+    perform private.withdraw_offers_of_services(array(
+      select c.id
+      from changed as c
+      join before as b on b.id = c.id
+      where b.verification_status = 'verified' and c.verification_status <> 'verified'
+    ));
+    -- Not for a new place or radius: whoever moves a small circle about would find out where a waiting report is.
+    perform private.rematch_waiting(array(
+      select distinct c.professional_id
+      from changed as c
+      join before as b on b.id = c.id
+      where c.is_active and c.verification_status = 'verified'
+        and (b.is_active, b.verification_status, b.max_active_cases, b.incident_types)
+          is distinct from (c.is_active, c.verification_status, c.max_active_cases, c.incident_types)
+    ));
+  end if;
   return null;
 end;
 $$;
@@ -1341,7 +1375,7 @@ for each statement execute function private.tg_support_services__refresh_lanes()
 
 create trigger _500_refresh_lanes_update
 after update on public.support_services
-referencing new table as changed
+referencing old table as before new table as changed
 for each statement execute function private.tg_support_services__refresh_lanes();
 
 -- supabase/schemas/30_matching/update_match_status.sql
@@ -1386,6 +1420,44 @@ end;
 $$;
 comment on function private.update_match_status(uuid) is 'Recomputes reports.match_status.';
 revoke all on function private.update_match_status(uuid) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/30_matching/withdraw_offers_of_services.sql
+-- A service may not be used any more: the open offers made to it end, and the next best candidates are asked.
+--
+-- Called by the triggers on professionals and services, when one is no longer verified; its lanes are gone by then. A
+-- report that somebody is changing at this moment is passed by: the caller holds a service row, for which an acceptance
+-- of that report may be waiting. Such an offer cannot be accepted, and it expires. Locks: reports with skip locked, then
+-- the offers.
+
+create or replace function private.withdraw_offers_of_services(service_ids uuid[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_offer record;
+begin
+  for v_offer in
+    select r as report, m.id as match_id, m.service_type
+    from public.matched_services as m
+    join public.reports as r on r.report_id = m.report_id
+    where m.service_id = any (service_ids) and m.match_status_type = 'pending'
+    order by r.report_id
+    for no key update of r skip locked
+  loop
+    update public.matched_services as m
+    set match_status_type = 'withdrawn', closed_at = private.clock()
+    where m.id = v_offer.match_id and m.match_status_type = 'pending';
+    if found then
+      perform private.replace_offer(v_offer.report, v_offer.service_type);
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.withdraw_offers_of_services(uuid[]) is 'Ends and replaces the pending offers of services that are no longer verified.';
+revoke all on function private.withdraw_offers_of_services(uuid[]) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/30_matching/write_offers.sql
 -- Writes the offers for the best candidates: masked facts, rounded score, breakdown.

@@ -523,6 +523,42 @@ class TestReplacement:
         assert cases.report(report_id)["match_status"] == "accepted"
 
 
+class TestLosingVerification:
+    """Who may not help any more is no longer asked, and nobody waits for their answer."""
+
+    @pytest.mark.parametrize("table", ["professionals", "support_services"])
+    @pytest.mark.parametrize("status", ["suspended", "rejected", "under_review", "pending"])
+    def test_open_offers_end_and_the_next_best_is_asked_at_once(self, cases: Cases, table: str, status: str) -> None:
+        gone = cases.professional()
+        report_id = cases.file_report(cases.survivor())
+        next_best = cases.professional()
+        row_id = gone.id if table == "professionals" else gone.service_id
+        cases.sql.execute(f"update public.{table} set verification_status = %s where id = %s", (status, row_id))
+        ended = cases.offer(report_id, gone)
+        assert (ended["match_status_type"], ended["closed_at"]) == ("withdrawn", cases.now())
+        assert cases.offered_to(report_id, "pending") == {next_best.id}
+        assert cases.report(report_id)["match_status"] == "matched"
+
+    def test_without_a_next_best_it_is_escalated(self, cases: Cases) -> None:
+        cases.professional()
+        report_id = cases.file_report(cases.survivor())
+        cases.sql.execute("update public.professionals set verification_status = 'suspended'")
+        assert cases.report(report_id)["match_status"] == "escalated"
+
+    def test_one_service_of_two_ends_its_own_offers_only(self, cases: Cases) -> None:
+        professional = cases.professional()
+        law = cases.service(professional.id, service_type="legal_aid")
+        report_id = cases.file_report(cases.survivor(), required_services=["counseling", "legal_aid"])
+        cases.sql.execute("update public.support_services set verification_status = 'rejected' where id = %s", (law,))
+        states = {offer["service_type"]: offer["match_status_type"] for offer in cases.offers(report_id)}
+        assert states == {"counseling": "pending", "legal_aid": "withdrawn"}
+
+    def test_accepted_cases_stay(self, cases: Cases) -> None:
+        case = cases.accepted()
+        cases.sql.execute("update public.professionals set verification_status = 'suspended'")
+        assert cases.offer(case.report_id, case.professional)["match_status_type"] == "accepted"
+
+
 class TestAnotherLook:
     """A report that waits with no open offer is looked at again as soon as somebody becomes free."""
 
@@ -573,6 +609,19 @@ class TestAnotherLook:
         report_id = cases.file_report(cases.survivor())
         cases.professional()
         assert cases.offered_to(report_id) == {first.id}
+
+    def test_but_not_for_a_circle_that_is_moved_about(self, cases: Cases) -> None:
+        # An offer that appears would tell where the report is.
+        prober = cases.professional(place=north(3000), coverage_radius_km=1)
+        report_id = cases.file_report(cases.survivor(), **AT_NAIROBI)
+        prober.sql.execute("update public.support_services set latitude = %s, longitude = %s", NAIROBI)
+        prober.sql.execute("update public.support_services set coverage_radius_km = 2")
+        assert cases.offers(report_id) == []
+        with pytest.raises(Exception, match="support_services_coverage_range"):
+            prober.sql.execute("update public.support_services set coverage_radius_km = 0.9")
+        cases.pass_time(minutes=5)
+        cases.run_due_timers()
+        assert cases.offered_to(report_id) == {prober.id}
 
     def test_suspended_professionals_are_out_at_once(self, cases: Cases) -> None:
         professional = cases.professional()

@@ -86,7 +86,7 @@ create table public.support_services (
   constraint support_services_latitude_range check (latitude between -90 and 90),
   constraint support_services_longitude_range check (longitude between -180 and 180),
   constraint support_services_place_whole check ((latitude is null) = (longitude is null)),
-  constraint support_services_coverage_range check (coverage_radius_km > 0 and coverage_radius_km <= 20000),
+  constraint support_services_coverage_range check (coverage_radius_km between 1 and 20000),
   constraint support_services_languages_short check (private.is_short_list(languages, 20, 35)),
   constraint support_services_specialisations_known check (
     specialisations <@ array['children', 'disability', 'lgbtq'] and cardinality(specialisations) <= 3
@@ -103,7 +103,7 @@ comment on column public.support_services.incident_types is 'The incidents it is
 comment on column public.support_services.description is 'Publishable text; at most 4000 characters.';
 comment on column public.support_services.latitude is 'Degrees north of where it is given; null for none.';
 comment on column public.support_services.longitude is 'Degrees east of where it is given; null for none.';
-comment on column public.support_services.coverage_radius_km is 'Kilometres around the place that it covers.';
+comment on column public.support_services.coverage_radius_km is 'Kilometres around the place that it covers, 1 to 20000: an offer from a smaller circle would tell a place.';
 comment on column public.support_services.is_remote is 'Reaches every place.';
 comment on column public.support_services.languages is 'Languages of the service, beside the professional''s own.';
 comment on column public.support_services.specialisations is 'Any of children, disability, lgbtq.';

@@ -10,15 +10,18 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_service_ids uuid[] := array(select s.id from public.support_services as s where s.professional_id = new.id);
 begin
   if new.verification_status = 'verified' and old.verification_status <> 'verified' then
     insert into private.waiting_professionals (professional_id, waiting_since)
     values (new.id, private.clock())
     on conflict (professional_id) do nothing;
   end if;
-  perform private.refresh_matching_lanes(
-    array(select s.id from public.support_services as s where s.professional_id = new.id)
-  );
+  perform private.refresh_matching_lanes(v_service_ids);
+  if new.verification_status <> 'verified' and old.verification_status = 'verified' then
+    perform private.withdraw_offers_of_services(v_service_ids);
+  end if;
   if new.verification_status = 'verified' and coalesce(new.out_of_office_until <= private.clock(), true)
     and (old.verification_status <> 'verified' or old.out_of_office_until is distinct from new.out_of_office_until)
   then

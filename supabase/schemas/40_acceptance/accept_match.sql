@@ -60,6 +60,13 @@ begin
   end if;
   if (v_locked.report).status = 'withdrawn' then
     perform private.raise_error('report_withdrawn');
+  elsif not exists (
+    select 1
+    from public.professionals as p
+    join public.support_services as s on s.id = v_match.service_id
+    where p.id = v_user_id and p.verification_status = 'verified' and s.verification_status = 'verified'
+  ) then
+    perform private.raise_error('not_verified');
   elsif v_match.match_status_type = 'expired' or (v_match.match_status_type = 'pending' and v_match.expires_at <= v_now) then
     perform private.raise_error('match_expired');
   elsif v_match.match_status_type <> 'pending' or exists (
@@ -69,14 +76,6 @@ begin
     where (b.survivor_id, b.professional_id) in (((v_locked.report).user_id, v_user_id), (v_user_id, (v_locked.report).user_id))
   ) then
     perform private.raise_error('match_not_pending');
-  end if;
-  if not exists (
-    select 1
-    from public.professionals as p
-    join public.support_services as s on s.id = v_match.service_id
-    where p.id = v_user_id and p.verification_status = 'verified' and s.verification_status = 'verified'
-  ) then
-    perform private.raise_error('not_verified');
   end if;
 
   update public.matched_services as m
