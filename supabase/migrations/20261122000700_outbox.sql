@@ -15,6 +15,9 @@ create table private.outbox_jobs (
   notification_id uuid references public.notifications (id) on delete cascade,
   appointment_id uuid references public.appointments (appointment_id) on delete cascade,
   connection_id uuid,
+  client_template text check (client_template in (
+    'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled'
+  )),
   state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
   attempts integer not null default 0,
   max_attempts integer not null default 12,
@@ -44,6 +47,7 @@ comment on column private.outbox_jobs.priority is 'Lower goes first; 50 is ordin
 comment on column private.outbox_jobs.notification_id is 'The notification to carry.';
 comment on column private.outbox_jobs.appointment_id is 'The appointment to carry.';
 comment on column private.outbox_jobs.connection_id is 'The calendar to carry it to.';
+comment on column private.outbox_jobs.client_template is 'For mail to the outside client of appointment_id, who has no notifications: which text.';
 comment on column private.outbox_jobs.state is 'pending, running, done or dead; see docs/states.md.';
 comment on column private.outbox_jobs.attempts is 'How often it has been claimed.';
 comment on column private.outbox_jobs.max_attempts is 'After so many it is dead.';
@@ -182,6 +186,53 @@ comment on function public.claim_jobs(text, integer, integer, text[]) is
 revoke all on function public.claim_jobs(text, integer, integer, text[]) from public, anon, authenticated, service_role;
 grant execute on function public.claim_jobs(text, integer, integer, text[]) to service_role;
 
+-- supabase/schemas/70_outbox/client_mail_context.sql
+-- What a mail to the outside client of an appointment needs, or why there is none to send.
+--
+-- Called by job_context, so just before the mail goes: what no longer holds is not told. It goes to the address that the
+-- client gave for this appointment, in their language, and names nobody. Locks: none.
+
+create or replace function private.client_mail_context(job private.outbox_jobs)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_appointment public.appointments;
+  v_client public.appointment_clients;
+begin
+  select a.* into v_appointment from public.appointments as a where a.appointment_id = job.appointment_id;
+  select c.* into v_client from public.appointment_clients as c where c.appointment_id = job.appointment_id;
+  if v_client.client_email is null or not (case job.client_template
+    when 'appointment_requested' then v_appointment.status = 'requested'
+    when 'appointment_confirmed' then v_appointment.status = 'confirmed'
+    when 'appointment_reminder' then v_appointment.status = 'confirmed' and v_appointment.appointment_date > private.clock()
+    when 'appointment_changed' then v_appointment.status in ('requested', 'confirmed')
+    else v_appointment.status = 'cancelled'
+  end) then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'state', 'due',
+    'kind', 'mail',
+    'message', jsonb_build_object(
+      -- The same for each attempt, so that a mail sent twice is known as one.
+      'id', md5(job.dedupe_key)::uuid,
+      'template', job.client_template,
+      'to', v_client.client_email,
+      'locale', v_client.locale,
+      'time_zone', v_client.time_zone,
+      'case_code', null
+    ),
+    'appointment', private.appointment_facts(v_appointment) || '{"case_code": null}'
+  );
+end;
+$$;
+comment on function private.client_mail_context(private.outbox_jobs) is 'jsonb {state: due, message, appointment}, or null when there is no mail to send.';
+revoke all on function private.client_mail_context(private.outbox_jobs) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/70_outbox/complete_job.sql
 -- A job is done: its result is kept, and a calendar's mapping with it, in one transaction.
 --
@@ -306,13 +357,17 @@ begin
     perform private.raise_error('invalid_input', 'retry_in_seconds: 0 to 604800.');
   end if;
   v_job := private.leased_job(job_id, lease_token);
+  if fail_job.error = 'worker_stopped' then
+    -- A worker that hands its job back has not tried it: a restart costs no attempt and is nobody's failure.
+    v_job.attempts := v_job.attempts - 1;
+  end if;
   v_state := case when retry_in_seconds is null or v_job.attempts >= v_job.max_attempts then 'dead' else 'pending' end;
   update private.outbox_jobs as j
-  set state = v_state, last_error = fail_job.error, leased_until = null, lease_token = null,
+  set state = v_state, attempts = v_job.attempts, last_error = fail_job.error, leased_until = null, lease_token = null,
     run_at = private.clock() + coalesce(retry_in_seconds, 0) * interval '1 second',
     finished_at = case v_state when 'dead' then private.clock() end
   where j.id = v_job.id;
-  if v_job.kind = 'calendar_event' then
+  if v_job.kind = 'calendar_event' and fail_job.error <> 'worker_stopped' then
     perform private.record_calendar_failure(v_job.appointment_id, v_job.connection_id, fail_job.error);
   end if;
   return v_state;
@@ -355,9 +410,10 @@ declare
   v_context jsonb;
 begin
   v_job := private.leased_job(job_id, lease_token);
-  v_context := case v_job.kind
-    when 'mail' then private.mail_context(v_job.notification_id)
-    when 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
+  v_context := case
+    when v_job.kind = 'mail' and v_job.client_template is not null then private.client_mail_context(v_job)
+    when v_job.kind = 'mail' then private.mail_context(v_job.notification_id)
+    when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
   end;
   if v_context ->> 'state' = 'postponed' then
     update private.outbox_jobs as j
@@ -674,7 +730,7 @@ revoke all on function public.retry_jobs(bigint[]) from public, anon, authentica
 grant execute on function public.retry_jobs(bigint[]) to service_role;
 
 -- supabase/schemas/70_outbox/run_due_timers.sql
--- Everything that happens because time passes: offers expire, the response clock advances.
+-- Everything that happens because time passes: offers and requests expire, the response clock advances.
 --
 -- Called by the worker at every poll. One worker at a time does it; the others find the lock taken and go on. Bounded
 -- work, so that a long backlog is done over several polls. Definer: it acts on every case. Locks: an advisory lock,
@@ -692,7 +748,9 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('sauti.run_due_timers')) then
     return '{"busy": true}'::jsonb;
   end if;
-  return jsonb_build_object('expired', private.expire_offers(200)) || private.advance_response_clocks(200);
+  delete from private.booking_counters as b where b.window_ends_at <= private.clock();
+  return jsonb_build_object('expired', private.expire_offers(200), 'requests_expired', private.expire_requests(200))
+    || private.advance_response_clocks(200);
 end;
 $$;
 comment on function private.run_due_timers() is 'Definer: acts on every case. The caller must be the worker.';
@@ -709,7 +767,7 @@ as $$
   select private.run_due_timers();
 $$;
 comment on function public.run_due_timers() is
-  'Worker: takes every due step of the response clock. → jsonb counts: expired, nudged, widened, opened, escalated, searched.';
+  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, nudged, widened, opened, escalated, searched.';
 revoke all on function public.run_due_timers() from public, anon, authenticated, service_role;
 grant execute on function public.run_due_timers() to service_role;
 

@@ -15,6 +15,70 @@ for select to authenticated
 using (survivor_id = (select auth.uid()));
 comment on policy select_own on private.access_log_entries is 'The survivor whose report was opened.';
 
+-- policies/appointment_clients.sql
+-- Who booked from outside: for the professional of the appointment alone; functions write.
+
+alter table public.appointment_clients enable row level security;
+revoke all on table public.appointment_clients from public, anon, authenticated, service_role;
+grant select on table public.appointment_clients to authenticated;
+
+create policy select_professional on public.appointment_clients
+for select to authenticated
+using (exists (
+  select 1
+  from public.appointments as a
+  where a.appointment_id = appointment_clients.appointment_id and a.professional_id = (select auth.uid())
+));
+comment on policy select_professional on public.appointment_clients is 'The professional of the appointment.';
+
+-- policies/appointment_types.sql
+-- Own rows, and what a professional who takes public bookings offers to visitors.
+
+alter table public.appointment_types enable row level security;
+revoke all on table public.appointment_types from public, anon, authenticated, service_role;
+grant select on table public.appointment_types to anon;
+grant select, delete, insert (id, professional_id, name, duration_minutes, is_public, is_active), update (id, professional_id, name, duration_minutes, is_public, is_active) on table public.appointment_types to authenticated;
+grant select, insert, update, delete on table public.appointment_types to service_role;
+
+create policy select_bookable on public.appointment_types
+for select to anon
+using (
+  is_public and is_active and exists (
+    select 1
+    from public.professionals as p
+    where p.id = professional_id and p.verification_status = 'verified' and p.is_public_booking
+  )
+);
+comment on policy select_bookable on public.appointment_types is 'What visitors may book with professionals whom they see.';
+
+create policy select_bookable_or_own on public.appointment_types
+for select to authenticated
+using (
+  professional_id = (select auth.uid())
+  or (is_public and is_active and exists (
+    select 1
+    from public.professionals as p
+    where p.id = professional_id and p.verification_status = 'verified' and p.is_public_booking
+  ))
+);
+comment on policy select_bookable_or_own on public.appointment_types is 'Own rows, and what visitors may book.';
+
+create policy insert_own on public.appointment_types
+for insert to authenticated
+with check (professional_id = (select auth.uid()));
+comment on policy insert_own on public.appointment_types is 'For oneself only.';
+
+create policy update_own on public.appointment_types
+for update to authenticated
+using (professional_id = (select auth.uid()))
+with check (professional_id = (select auth.uid()));
+comment on policy update_own on public.appointment_types is 'For oneself only.';
+
+create policy delete_own on public.appointment_types
+for delete to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy delete_own on public.appointment_types is 'For oneself only.';
+
 -- policies/appointments.sql
 -- The two parties read; functions write.
 
@@ -329,6 +393,41 @@ for update to authenticated
 using (user_id = (select auth.uid()))
 with check (user_id = (select auth.uid()));
 comment on policy update_own on public.reports is 'Story and contact may be corrected; consent has its functions.';
+
+-- policies/scheduling_preferences.sql
+-- How a professional wants to be booked is their own business; others see free slots.
+
+alter table public.scheduling_preferences enable row level security;
+revoke all on table public.scheduling_preferences from public, anon, authenticated, service_role;
+grant select, delete, insert (
+  professional_id, slot_interval_minutes, min_notice_minutes, horizon_days, buffer_before_minutes, buffer_after_minutes,
+  daily_limit, crisis_24_7, request_hold_hours
+), update (
+  professional_id, slot_interval_minutes, min_notice_minutes, horizon_days, buffer_before_minutes, buffer_after_minutes,
+  daily_limit, crisis_24_7, request_hold_hours
+) on table public.scheduling_preferences to authenticated;
+grant select, insert, update, delete on table public.scheduling_preferences to service_role;
+
+create policy select_own on public.scheduling_preferences
+for select to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy select_own on public.scheduling_preferences is 'For their owner only; others see free slots.';
+
+create policy insert_own on public.scheduling_preferences
+for insert to authenticated
+with check (professional_id = (select auth.uid()));
+comment on policy insert_own on public.scheduling_preferences is 'For oneself only.';
+
+create policy update_own on public.scheduling_preferences
+for update to authenticated
+using (professional_id = (select auth.uid()))
+with check (professional_id = (select auth.uid()));
+comment on policy update_own on public.scheduling_preferences is 'For oneself only.';
+
+create policy delete_own on public.scheduling_preferences
+for delete to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy delete_own on public.scheduling_preferences is 'For oneself only; the defaults come back.';
 
 -- policies/supabase_realtime.sql
 -- What `postgres_changes` carries, under the policies of each table.

@@ -100,9 +100,10 @@ def free_slots(question: Question) -> list[datetime]:
         first, end = (up, down) if whole else (_floor(span.start, begin), _ceil(span.end, begin))
         return range(max(first, 0), min(max(end, first), count))
 
-    usable = bytearray(count)
-    for n, (_, weekday, minute) in enumerate(readings):
-        usable[n] = question.at_any_hour or any(start <= minute < end for start, end in rules_of[weekday])
+    working = {
+        (weekday, minute) for weekday, rules in rules_of.items() for start, end in rules for minute in range(start, end)
+    }
+    usable = bytearray(question.at_any_hour or (weekday, minute) in working for _, weekday, minute in readings)
     for span in question.opened:
         for n in minutes_of(span, whole=True):
             usable[n] = 1

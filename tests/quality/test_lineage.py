@@ -41,7 +41,9 @@ READERS: dict[str, frozenset[str]] = {
     "private.tg_reports__validate": frozenset(),  # judges the row that its own writer sends
     "private.best_candidates": frozenset(),  # gives scores and their parts; the parts are for administrators
     "private.case_file": frozenset({"public.open_case"}),  # the one door, logged
-    "private.appointment_facts": frozenset({"public.job_context"}),  # the case code, for calendars after acceptance
+    # The case code of a party's own appointments, for calendars.
+    "private.appointment_facts": frozenset({"public.job_context", "public.calendar_feed"}),
+    "private.case_code_for": frozenset({"public.add_to_calendar_links", "public.calendar_feed"}),
     "private.mail_context": frozenset({"public.job_context"}),  # the address and the hours, for the worker
 }
 # Views whose rows only the survivor can see, by the policy on reports.

@@ -5,9 +5,10 @@
 
 create table public.appointments (
   appointment_id uuid primary key default gen_random_uuid(),
-  professional_id uuid not null references public.professionals (id) on delete cascade,
-  survivor_id uuid references public.profiles (id) on delete set null,
-  matched_services uuid references public.matched_services (id) on delete set null,
+  -- Deferred: an account's end nulls several keys of one row, and each of these updates would check the others anew.
+  professional_id uuid not null references public.professionals (id) on delete cascade deferrable initially deferred,
+  survivor_id uuid references public.profiles (id) on delete set null deferrable initially deferred,
+  matched_services uuid references public.matched_services (id) on delete set null deferrable initially deferred,
   appointment_date timestamptz not null,
   duration_minutes integer not null default 60,
   appointment_type text not null default 'consultation',
@@ -16,10 +17,11 @@ create table public.appointments (
   meeting_url text,
   location text,
   cancel_reason text,
-  cancelled_by uuid references public.profiles (id) on delete set null,
+  cancelled_by uuid references public.profiles (id) on delete set null deferrable initially deferred,
   sequence integer not null default 0,
   series_id uuid,
   time_zone text not null default 'UTC',
+  held_until timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint appointments_date_finite check (isfinite(appointment_date)),
@@ -40,6 +42,7 @@ create table public.appointments (
 create index appointments_professional_id_idx on public.appointments (professional_id, appointment_date);
 create index appointments_survivor_id_idx on public.appointments (survivor_id, appointment_date);
 create index appointments_matched_services_idx on public.appointments (matched_services);
+create index appointments_held_until_idx on public.appointments (held_until) where status = 'requested';
 create index appointments_cancelled_by_idx on public.appointments (cancelled_by);
 -- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
 alter table public.appointments
@@ -64,6 +67,7 @@ comment on column public.appointments.cancelled_by is 'Who cancelled it.';
 comment on column public.appointments.sequence is 'Rises with each change that matters to a calendar (RFC 5546).';
 comment on column public.appointments.series_id is 'Common to the sessions of one series.';
 comment on column public.appointments.time_zone is 'IANA zone in which it was made.';
+comment on column public.appointments.held_until is 'When a request that nobody confirmed gives its time back; null when it is not waiting.';
 comment on column public.appointments.created_at is 'When it was made.';
 comment on column public.appointments.updated_at is 'When it last changed.';
 

@@ -1,7 +1,7 @@
 -- Locks an appointment of the caller, and gives it back as it is then.
 --
 -- Called by the functions that change one. `as_professional` asks for the professional's side. Another person's
--- appointment and a missing one are the same answer. Locks: the professional, then the appointment.
+-- appointment and a missing one are the same answer. Locks: the professional, the survivor, the appointment.
 
 create or replace function private.own_appointment(appointment_id uuid, as_professional boolean)
 returns public.appointments
@@ -18,6 +18,16 @@ begin
   from public.professionals as p
   where p.id = (
     select a.professional_id
+    from public.appointments as a
+    where a.appointment_id = own_appointment.appointment_id
+      and (a.professional_id = v_user_id or (not as_professional and a.survivor_id = v_user_id))
+  )
+  for no key update;
+  -- The survivor after the professional, as everywhere: two moves of one survivor must not wait for each other's row.
+  perform 1
+  from public.profiles as p
+  where p.id = (
+    select a.survivor_id
     from public.appointments as a
     where a.appointment_id = own_appointment.appointment_id
       and (a.professional_id = v_user_id or (not as_professional and a.survivor_id = v_user_id))

@@ -1,4 +1,5 @@
--- What happens to an appointment reaches both people: live event, notification, calendar jobs, in the same transaction.
+-- What happens to an appointment reaches both people: live event, notification, calendar and mail jobs, in the same
+-- transaction.
 --
 -- Called by: insert and update on public.appointments. Definer: it writes for both parties and into the outbox.
 
@@ -28,6 +29,9 @@ begin
       array[new.professional_id, new.survivor_id], v_kind, match_id => new.matched_services, appointment_id => new.appointment_id
     );
     perform private.enqueue_calendar_jobs(new);
+    if new.created_via = 'public_booking' then
+      perform private.enqueue_client_mail(new, v_kind);
+    end if;
   end if;
   return null;
 end;

@@ -16,9 +16,10 @@ declare
   v_context jsonb;
 begin
   v_job := private.leased_job(job_id, lease_token);
-  v_context := case v_job.kind
-    when 'mail' then private.mail_context(v_job.notification_id)
-    when 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
+  v_context := case
+    when v_job.kind = 'mail' and v_job.client_template is not null then private.client_mail_context(v_job)
+    when v_job.kind = 'mail' then private.mail_context(v_job.notification_id)
+    when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
   end;
   if v_context ->> 'state' = 'postponed' then
     update private.outbox_jobs as j

@@ -11,6 +11,9 @@ create table private.outbox_jobs (
   notification_id uuid references public.notifications (id) on delete cascade,
   appointment_id uuid references public.appointments (appointment_id) on delete cascade,
   connection_id uuid,
+  client_template text check (client_template in (
+    'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled'
+  )),
   state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
   attempts integer not null default 0,
   max_attempts integer not null default 12,
@@ -40,6 +43,7 @@ comment on column private.outbox_jobs.priority is 'Lower goes first; 50 is ordin
 comment on column private.outbox_jobs.notification_id is 'The notification to carry.';
 comment on column private.outbox_jobs.appointment_id is 'The appointment to carry.';
 comment on column private.outbox_jobs.connection_id is 'The calendar to carry it to.';
+comment on column private.outbox_jobs.client_template is 'For mail to the outside client of appointment_id, who has no notifications: which text.';
 comment on column private.outbox_jobs.state is 'pending, running, done or dead; see docs/states.md.';
 comment on column private.outbox_jobs.attempts is 'How often it has been claimed.';
 comment on column private.outbox_jobs.max_attempts is 'After so many it is dead.';
