@@ -16,8 +16,10 @@ create table private.outbox_jobs (
   appointment_id uuid references public.appointments (appointment_id) on delete cascade,
   connection_id uuid,
   client_template text check (client_template in (
-    'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled'
+    'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled', 'appointment_reminder'
   )),
+  appointment_sequence integer,
+  lead_minutes integer,
   state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
   attempts integer not null default 0,
   max_attempts integer not null default 12,
@@ -34,13 +36,14 @@ create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where sta
 create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
   where state in ('pending', 'running') and ordering_key is not null;
 create index outbox_jobs_leases_idx on private.outbox_jobs (leased_until) where state = 'running';
+create index outbox_jobs_done_idx on private.outbox_jobs (finished_at) where state = 'done';
 create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dead';
 create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id);
 create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id);
 create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id);
 comment on table private.outbox_jobs is 'What the worker has to carry outside. Ids only. The lease is a column; settling needs its token.';
 comment on column private.outbox_jobs.id is 'Key, in the order of making.';
-comment on column private.outbox_jobs.kind is 'mail or calendar_event.';
+comment on column private.outbox_jobs.kind is 'mail, sms, calendar_event, calendar_pull, calendar_disconnect, reminder or probe.';
 comment on column private.outbox_jobs.dedupe_key is 'Permanent: the same effect is queued once.';
 comment on column private.outbox_jobs.ordering_key is 'Jobs with the same key run one after the other, in order.';
 comment on column private.outbox_jobs.priority is 'Lower goes first; 50 is ordinary.';
@@ -48,6 +51,8 @@ comment on column private.outbox_jobs.notification_id is 'The notification to ca
 comment on column private.outbox_jobs.appointment_id is 'The appointment to carry.';
 comment on column private.outbox_jobs.connection_id is 'The calendar to carry it to.';
 comment on column private.outbox_jobs.client_template is 'For mail to the outside client of appointment_id, who has no notifications: which text.';
+comment on column private.outbox_jobs.appointment_sequence is 'For reminders: the revision that was confirmed; a moved appointment has reminders of its own.';
+comment on column private.outbox_jobs.lead_minutes is 'For reminders: so long before the appointment.';
 comment on column private.outbox_jobs.state is 'pending, running, done or dead; see docs/states.md.';
 comment on column private.outbox_jobs.attempts is 'How often it has been claimed.';
 comment on column private.outbox_jobs.max_attempts is 'After so many it is dead.';
@@ -60,10 +65,33 @@ comment on column private.outbox_jobs.result is 'What the worker reported.';
 comment on column private.outbox_jobs.created_at is 'When it was queued.';
 comment on column private.outbox_jobs.finished_at is 'When it became done or dead.';
 
+create table private.job_keys (
+  dedupe_key text collate "C" primary key,
+  created_at timestamptz not null default now()
+);
+comment on table private.job_keys is 'Dedupe keys of jobs that were pruned: what was done once is never queued again.';
+comment on column private.job_keys.dedupe_key is 'As the job had it; ids only.';
+comment on column private.job_keys.created_at is 'When the job was pruned.';
+
+create table private.message_settings (
+  id boolean primary key default true check (id),
+  reminder_minutes integer[] not null default '{1440,60}' check (
+    cardinality(reminder_minutes) <= 5 and 0 < all (reminder_minutes) and 43200 >= all (reminder_minutes)
+  ),
+  message_waiting_minutes integer not null default 30 check (message_waiting_minutes between 1 and 1440),
+  job_retention_days integer not null default 30 check (job_retention_days > 0)
+);
+comment on table private.message_settings is 'One row: when people are reminded, how often they are told of messages, how long done jobs are kept.';
+comment on column private.message_settings.id is 'Always true, so that there is one row.';
+comment on column private.message_settings.reminder_minutes is 'Reminders go so many minutes before an appointment; at most five of them.';
+comment on column private.message_settings.message_waiting_minutes is 'At most one message in so many minutes says that messages are waiting in a case.';
+comment on column private.message_settings.job_retention_days is 'Done jobs are pruned after so many days; their dedupe keys stay.';
+insert into private.message_settings default values;
+
 -- supabase/schemas/70_outbox/appointment_facts.sql
 -- What a calendar may know of an appointment: times, state, link. Never a name, a service or an incident.
 --
--- Called by mail_context and calendar_event_context. Locks: none.
+-- Called by message_context and calendar_event_context. Locks: none.
 
 create or replace function private.appointment_facts(appointment public.appointments)
 returns jsonb
@@ -287,6 +315,70 @@ comment on function public.complete_job(bigint, uuid, jsonb) is
 revoke all on function public.complete_job(bigint, uuid, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.complete_job(bigint, uuid, jsonb) to service_role;
 
+-- supabase/schemas/70_outbox/complete_jobs.sql
+-- Many jobs are done: each is settled as by complete_job, all in one transaction.
+--
+-- Called by the worker. A stale lease is an answer and no error. Definer: the outbox is private. Locks: the jobs, in the
+-- order of their ids; then what complete_job locks, in the order of the connections.
+
+create or replace function private.complete_jobs(settlements jsonb)
+returns table (job_id bigint, is_settled boolean)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service_role();
+  perform 1
+  from private.outbox_jobs as j
+  join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid) on g.job_id = j.id and g.lease_token = j.lease_token
+  where j.state = 'running'
+  order by j.id
+  for no key update of j;
+
+  perform private.complete_job(special.id, special.lease_token, special.result)
+  from (
+    select j.id, j.lease_token, g.result
+    from private.outbox_jobs as j
+    join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
+      on g.job_id = j.id and g.lease_token = j.lease_token
+    where j.state = 'running' and (j.kind not in ('mail', 'sms', 'probe') or pg_column_size(g.result) > 8192)
+    order by j.connection_id, j.id
+  ) as special;
+
+  update private.outbox_jobs as j
+  set state = 'done', result = g.result, last_error = null, finished_at = private.clock(), leased_until = null
+  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
+  where j.id = g.job_id and j.lease_token = g.lease_token and j.state = 'running';
+
+  return query
+  select g.job_id, exists (
+    select 1
+    from private.outbox_jobs as j
+    where j.id = g.job_id and j.lease_token = g.lease_token and j.state = 'done'
+  )
+  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid);
+end;
+$$;
+comment on function private.complete_jobs(jsonb) is 'Definer: the outbox is private. The caller must be the worker and hold the leases.';
+revoke all on function private.complete_jobs(jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.complete_jobs(jsonb) to service_role;
+
+create or replace function public.complete_jobs(settlements jsonb)
+returns table (job_id bigint, is_settled boolean)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select * from private.complete_jobs(settlements);
+$$;
+comment on function public.complete_jobs(jsonb) is
+  'Worker: complete_job of many jobs, given as [{job_id, lease_token, result}]. → one row for each: whether it is settled.';
+revoke all on function public.complete_jobs(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.complete_jobs(jsonb) to service_role;
+
 -- supabase/schemas/70_outbox/extend_lease.sql
 -- A worker that is still busy keeps its job.
 --
@@ -349,6 +441,8 @@ as $$
 declare
   v_job private.outbox_jobs;
   v_state text;
+  -- Not tried: a restart, or a provider that is down, costs no attempt and is not this job's failure.
+  v_handed_back boolean := error in ('worker_stopped', 'provider_paused') and retry_in_seconds is not null;
 begin
   perform private.require_service_role();
   if error is null or error !~ '^[a-z0-9_]{2,80}$' then
@@ -357,8 +451,7 @@ begin
     perform private.raise_error('invalid_input', 'retry_in_seconds: 0 to 604800.');
   end if;
   v_job := private.leased_job(job_id, lease_token);
-  if fail_job.error = 'worker_stopped' then
-    -- A worker that hands its job back has not tried it: a restart costs no attempt and is nobody's failure.
+  if v_handed_back then
     v_job.attempts := v_job.attempts - 1;
   end if;
   v_state := case when retry_in_seconds is null or v_job.attempts >= v_job.max_attempts then 'dead' else 'pending' end;
@@ -367,7 +460,7 @@ begin
     run_at = private.clock() + coalesce(retry_in_seconds, 0) * interval '1 second',
     finished_at = case v_state when 'dead' then private.clock() end
   where j.id = v_job.id;
-  if v_job.kind = 'calendar_event' and fail_job.error <> 'worker_stopped' then
+  if (v_job.kind = 'calendar_event' or (v_job.kind = 'calendar_pull' and v_state = 'dead')) and not v_handed_back then
     perform private.record_calendar_failure(v_job.appointment_id, v_job.connection_id, fail_job.error);
   end if;
   return v_state;
@@ -394,9 +487,9 @@ grant execute on function public.fail_job(bigint, uuid, text, numeric) to servic
 -- supabase/schemas/70_outbox/job_context.sql
 -- What a claimed job means right now, read under its lease.
 --
--- Called by the worker just before it acts. obsolete = the reason has gone; postponed = not now (safe hours), already
--- put back by this call; due = everything the handler needs. Definer: it reads addresses and credentials for the worker
--- alone. Locks: the job.
+-- Called by the worker just before it acts. obsolete = the reason has gone; postponed = not now (safe hours) or by
+-- another channel, already put back by this call; settled = done by this call; due = everything the handler needs.
+-- Definer: it reads addresses and credentials for the worker alone. Locks: the job.
 
 create or replace function private.job_context(job_id bigint, lease_token uuid)
 returns jsonb
@@ -412,9 +505,22 @@ begin
   v_job := private.leased_job(job_id, lease_token);
   v_context := case
     when v_job.kind = 'mail' and v_job.client_template is not null then private.client_mail_context(v_job)
-    when v_job.kind = 'mail' then private.mail_context(v_job.notification_id)
+    when v_job.kind in ('mail', 'sms') then private.message_context(v_job.notification_id)
     when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
+    when v_job.kind = 'calendar_pull' then private.calendar_pull_context(v_job.connection_id)
+    when v_job.kind = 'calendar_disconnect' then private.calendar_disconnect_context(v_job.id)
+    when v_job.kind = 'reminder' then private.send_reminder(v_job)
+    when v_job.kind = 'probe' then '{"state": "due", "kind": "probe"}'::jsonb
   end;
+  if v_job.kind in ('mail', 'sms') and v_context ->> 'state' = 'due' and v_context ->> 'kind' <> v_job.kind then
+    -- The person has chosen another channel since this was queued: a worker that serves it takes the job.
+    update private.outbox_jobs as j
+    set kind = v_context ->> 'kind', state = 'pending', run_at = private.clock(), attempts = j.attempts - 1, lease_token = null,
+      leased_until = null
+    where j.id = v_job.id;
+    perform private.ring_doorbell();
+    return '{"state": "postponed"}'::jsonb;
+  end if;
   if v_context ->> 'state' = 'postponed' then
     update private.outbox_jobs as j
     set state = 'pending', run_at = (v_context ->> 'until')::timestamptz, attempts = j.attempts - 1, lease_token = null,
@@ -438,9 +544,60 @@ as $$
   select private.job_context(job_id, lease_token);
 $$;
 comment on function public.job_context(bigint, uuid) is
-  'Worker: the present state of a claimed job. → jsonb with state obsolete, postponed or due. Errors: invalid_transition (stale lease).';
+  'Worker: the present state of a claimed job. → jsonb with state obsolete, postponed, settled or due. Errors: invalid_transition (stale lease).';
 revoke all on function public.job_context(bigint, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.job_context(bigint, uuid) to service_role;
+
+-- supabase/schemas/70_outbox/job_contexts.sql
+-- What many claimed jobs mean right now, in one call.
+--
+-- Called by the worker, as job_context. A stale lease is an answer here and no error, so that it does not cost the others
+-- theirs. Definer: as job_context. Locks: the jobs, in the order of their ids.
+
+create or replace function private.job_contexts(leases jsonb)
+returns table (job_id bigint, context jsonb)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service_role();
+  return query
+  with given as (
+    select l.job_id as id, l.lease_token as token
+    from jsonb_to_recordset(leases) as l (job_id bigint, lease_token uuid)
+  ), held as materialized (
+    select j.id, j.lease_token as token
+    from private.outbox_jobs as j
+    join given as g on g.id = j.id and g.token = j.lease_token
+    where j.state = 'running'
+    order by j.id
+    for no key update of j
+  )
+  select g.id, case when h.id is null then '{"state": "lost"}'::jsonb else private.job_context(h.id, h.token) end
+  from given as g
+  left join held as h on h.id = g.id
+  order by g.id;
+end;
+$$;
+comment on function private.job_contexts(jsonb) is 'Definer: reads addresses and credentials. The caller must be the worker and hold the leases.';
+revoke all on function private.job_contexts(jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.job_contexts(jsonb) to service_role;
+
+create or replace function public.job_contexts(leases jsonb)
+returns table (job_id bigint, context jsonb)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select * from private.job_contexts(leases);
+$$;
+comment on function public.job_contexts(jsonb) is
+  'Worker: job_context of many jobs, given as [{job_id, lease_token}]. → one row for each; state lost for a stale lease.';
+revoke all on function public.job_contexts(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.job_contexts(jsonb) to service_role;
 
 -- supabase/schemas/70_outbox/leased_job.sql
 -- The job of a current lease, locked; a stale lease is refused.
@@ -520,14 +677,14 @@ comment on function public.list_jobs(text, integer) is
 revoke all on function public.list_jobs(text, integer) from public, anon, authenticated, service_role;
 grant execute on function public.list_jobs(text, integer) to service_role;
 
--- supabase/schemas/70_outbox/mail_context.sql
--- What the mail for a notification needs, or why there is none to send.
+-- supabase/schemas/70_outbox/message_context.sql
+-- What the message for a notification needs and by which channel it goes, or why there is none to send.
 --
--- Called by job_context, so just before the mail goes: a cancelled session reminds nobody. A professional is reached at
--- the account's address. A survivor only when that case's contact preference is mail, at the address of the report or
--- of the account, and only in safe hours. Anything else is obsolete. Locks: none.
+-- Called by job_context, so just before it goes: a cancelled session reminds nobody. A professional is reached by mail
+-- at the account's address. A survivor as that case's contact preference says, and only in safe hours: by mail at the
+-- address of the report or of the account, by SMS at the report's number. Anything else is obsolete. Locks: none.
 
-create or replace function private.mail_context(notification_id uuid)
+create or replace function private.message_context(notification_id uuid)
 returns jsonb
 language plpgsql
 stable
@@ -540,10 +697,11 @@ declare
   v_appointment public.appointments;
   v_report public.reports;
   v_reader public.profiles;
+  v_channel text := 'mail';
   v_address text;
   v_safe_at timestamptz;
 begin
-  select n.* into v_notification from public.notifications as n where n.id = mail_context.notification_id;
+  select n.* into v_notification from public.notifications as n where n.id = message_context.notification_id;
   select p.* into v_reader from public.profiles as p where p.id = v_notification.user_id;
   select u.email into v_address from auth.users as u where u.id = v_notification.user_id;
   select a.* into v_appointment from public.appointments as a where a.appointment_id = v_notification.appointment_id;
@@ -558,11 +716,23 @@ begin
     when 'appointment_confirmed' then v_appointment.status = 'confirmed'
     when 'appointment_changed' then v_appointment.status in ('requested', 'confirmed')
     when 'appointment_cancelled' then v_appointment.status = 'cancelled'
+    when 'appointment_reminder' then v_appointment.status = 'confirmed' and v_appointment.appointment_date > private.clock()
+      -- Not moved away in the meantime.
+      and v_appointment.appointment_date <= v_notification.created_at + interval '1 minute' * (
+        select max(lead) from private.message_settings as s, unnest(s.reminder_minutes) as lead
+      )
+    when 'message_waiting' then v_match.match_status_type = 'accepted'
     when 'completion_requested' then v_match.match_status_type = 'accepted'
     when 'completion_disputed' then v_match.match_status_type = 'accepted' and v_match.professional_completed_at is null
     when 'case_closed' then v_match.match_status_type = 'completed'
     when 'case_escalated' then exists (
       select 1 from private.escalations as e where e.report_id = v_report.report_id and e.resolved_at is null
+    )
+    when 'cal_com_conflict' then exists (
+      select 1 from public.cal_com_conflicts as c where c.professional_id = v_reader.id and c.resolved_at is null
+    )
+    when 'cal_com_needs_attention' then exists (
+      select 1 from public.cal_com_connections as c where c.professional_id = v_reader.id and c.status = 'needs_attention'
     )
     else true
   end, false) then
@@ -574,10 +744,14 @@ begin
     return null;
   end if;
   if v_reader.id = v_report.user_id then
-    if v_report.contact_preference <> 'email' then
+    if v_report.contact_preference = 'email' then
+      v_address := coalesce(v_report.contact_email, v_address);
+    elsif v_report.contact_preference = 'sms' then
+      v_channel := 'sms';
+      v_address := v_report.contact_phone;
+    else
       return null;
     end if;
-    v_address := coalesce(v_report.contact_email, v_address);
     v_safe_at := private.next_safe_time(
       private.clock(), v_reader.time_zone, v_report.safe_contact_from, v_report.safe_contact_until
     );
@@ -591,7 +765,7 @@ begin
 
   return jsonb_build_object(
     'state', 'due',
-    'kind', 'mail',
+    'kind', v_channel,
     'message', jsonb_build_object(
       'id', v_notification.id,
       'template', v_notification.kind,
@@ -609,13 +783,13 @@ begin
   );
 end;
 $$;
-comment on function private.mail_context(uuid) is 'jsonb {state: due | postponed, message, appointment}, or null when there is no mail to send.';
-revoke all on function private.mail_context(uuid) from public, anon, authenticated, service_role;
+comment on function private.message_context(uuid) is 'jsonb {state: due | postponed, kind: mail | sms, message, appointment}, or null when there is nothing to send.';
+revoke all on function private.message_context(uuid) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/70_outbox/next_safe_time.sql
 -- Whether a time of day lies in somebody's safe hours, and if not, when they next begin.
 --
--- Called by mail_context. `from` after `until` means over midnight; equal means all day. Pure, so that it can be tested
+-- Called by message_context. `from` after `until` means over midnight; equal means all day. Pure, so that it can be tested
 -- over every hour. Locks: none.
 
 create or replace function private.next_safe_time(at timestamptz, time_zone text, safe_from time, safe_until time)
@@ -635,6 +809,34 @@ as $$
 $$;
 comment on function private.next_safe_time(timestamptz, text, time, time) is 'at itself when it is safe, else the next moment at which safe hours begin in that time zone.';
 revoke all on function private.next_safe_time(timestamptz, text, time, time) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/70_outbox/notify_message_waiting.sql
+-- Tells somebody that messages are waiting in a case, at most once in a while.
+--
+-- Called by the trigger of public.messages. The app hears of each message by itself; this is for whoever is not there.
+-- Locks: an advisory lock of this person and case, so that two messages at once make one notification.
+
+create or replace function private.notify_message_waiting(match_id uuid, recipient uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('sauti.message_waiting:' || match_id || ':' || recipient, 0));
+  if not exists (
+    select 1
+    from public.notifications as n, private.message_settings as s
+    where n.user_id = recipient and n.kind = 'message_waiting' and n.matched_services = match_id
+      and n.created_at > private.clock() - s.message_waiting_minutes * interval '1 minute'
+  ) then
+    perform private.notify(array[recipient], 'message_waiting', match_id => match_id);
+  end if;
+end;
+$$;
+comment on function private.notify_message_waiting(uuid, uuid) is 'Notifies the recipient once in message_waiting_minutes for each case.';
+revoke all on function private.notify_message_waiting(uuid, uuid) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/70_outbox/outbox_statistics.sql
 -- How the outbox stands: counts and the age of the oldest due job.
@@ -682,6 +884,85 @@ comment on function public.outbox_statistics() is
 revoke all on function public.outbox_statistics() from public, anon, authenticated, service_role;
 grant execute on function public.outbox_statistics() to service_role;
 
+-- supabase/schemas/70_outbox/prune_jobs.sql
+-- Done jobs go when they are old; what they were about stays known, so that it is never queued again.
+--
+-- Called by run_due_timers, for a bounded number of jobs. Dead ones stay until somebody has looked at them. Locks: the
+-- jobs.
+
+create or replace function private.prune_jobs(max_jobs integer)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  with pruned as (
+    delete from private.outbox_jobs as j
+    where j.id in (
+      select d.id
+      from private.outbox_jobs as d, private.message_settings as s
+      where d.state = 'done' and d.finished_at < private.clock() - s.job_retention_days * interval '1 day'
+      order by d.finished_at
+      limit prune_jobs.max_jobs
+      for update of d skip locked
+    )
+    returning j.dedupe_key
+  )
+  insert into private.job_keys (dedupe_key, created_at)
+  select p.dedupe_key, private.clock()
+  from pruned as p
+  on conflict on constraint job_keys_pkey do nothing;
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+comment on function private.prune_jobs(integer) is 'Deletes at most max_jobs done jobs whose time of keeping is over. → how many.';
+revoke all on function private.prune_jobs(integer) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/70_outbox/queue_probe.sql
+-- A job that does nothing: whoever queues it can see whether, and how soon, a worker takes it.
+--
+-- Called with the service key by `sauti-sync doctor`. Definer: the outbox is private. Locks: none.
+
+create or replace function private.queue_probe()
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_id bigint;
+begin
+  perform private.require_service_role();
+  insert into private.outbox_jobs (kind, dedupe_key, priority, max_attempts, run_at)
+  values ('probe', 'probe:' || gen_random_uuid(), 1, 3, private.clock())
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.queue_probe() is 'Definer: the outbox is private. The caller must hold the service key.';
+revoke all on function private.queue_probe() from public, anon, authenticated, service_role;
+grant execute on function private.queue_probe() to service_role;
+
+create or replace function public.queue_probe()
+returns bigint
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.queue_probe();
+$$;
+comment on function public.queue_probe() is
+  'Operators: queues a job that does nothing. → its job_id; list_jobs tells what became of it.';
+revoke all on function public.queue_probe() from public, anon, authenticated, service_role;
+grant execute on function public.queue_probe() to service_role;
+
 -- supabase/schemas/70_outbox/retry_jobs.sql
 -- Dead letters are put back in the queue with a fresh count of attempts.
 --
@@ -706,7 +987,7 @@ begin
   )
   select count(*) into v_count from revived;
   if v_count > 0 then
-    perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+    perform private.ring_doorbell();
   end if;
   return v_count;
 end;
@@ -729,8 +1010,30 @@ comment on function public.retry_jobs(bigint[]) is
 revoke all on function public.retry_jobs(bigint[]) from public, anon, authenticated, service_role;
 grant execute on function public.retry_jobs(bigint[]) to service_role;
 
+-- supabase/schemas/70_outbox/ring_doorbell.sql
+-- Tells workers that there are jobs: on the private Realtime topic, and by NOTIFY for those with a connection of their own.
+--
+-- Called where jobs are added or put back. Both are hints; a lost one costs one poll interval. Definer: the topic is the
+-- worker's alone. Locks: none.
+
+create or replace function private.ring_doorbell()
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+  perform pg_notify('sauti_sync', '');
+end;
+$$;
+comment on function private.ring_doorbell() is 'Definer: sends to the worker''s private topic as the owner.';
+revoke all on function private.ring_doorbell() from public, anon, authenticated, service_role;
+
 -- supabase/schemas/70_outbox/run_due_timers.sql
--- Everything that happens because time passes: offers and requests expire, the response clock advances.
+-- Everything that happens because time passes: offers and requests expire, the response clock advances, old jobs
+-- are pruned.
 --
 -- Called by the worker at every poll. One worker at a time does it; the others find the lock taken and go on. Bounded
 -- work, so that a long backlog is done over several polls. Definer: it acts on every case. Locks: an advisory lock,
@@ -749,8 +1052,12 @@ begin
     return '{"busy": true}'::jsonb;
   end if;
   delete from private.booking_counters as b where b.window_ends_at <= private.clock();
-  return jsonb_build_object('expired', private.expire_offers(200), 'requests_expired', private.expire_requests(200))
-    || private.advance_response_clocks(200);
+  return jsonb_build_object(
+    'expired', private.expire_offers(200),
+    'requests_expired', private.expire_requests(200),
+    'pulls', private.schedule_calendar_pulls(200),
+    'pruned', private.prune_jobs(1000)
+  ) || private.advance_response_clocks(200);
 end;
 $$;
 comment on function private.run_due_timers() is 'Definer: acts on every case. The caller must be the worker.';
@@ -767,12 +1074,121 @@ as $$
   select private.run_due_timers();
 $$;
 comment on function public.run_due_timers() is
-  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, nudged, widened, opened, escalated, searched.';
+  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, pulls, pruned, nudged, widened, opened, escalated, searched.';
 revoke all on function public.run_due_timers() from public, anon, authenticated, service_role;
 grant execute on function public.run_due_timers() to service_role;
 
+-- supabase/schemas/70_outbox/send_reminder.sql
+-- A reminder that is due becomes notifications of both people and a mail to an outside client, in the transaction that
+-- settles its job: exactly once.
+--
+-- Called by job_context. Nothing is sent when the appointment was moved or cancelled, nor when less than half of the lead
+-- is left: it would come too late to be of use, or beside the next one. Locks: the job, held by the caller.
+
+create or replace function private.send_reminder(job private.outbox_jobs)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_appointment public.appointments;
+begin
+  select a.* into v_appointment
+  from public.appointments as a
+  where a.appointment_id = job.appointment_id and a.status = 'confirmed' and a.sequence = job.appointment_sequence
+    and a.appointment_date - job.lead_minutes * interval '30 seconds' >= private.clock();
+  if not found then
+    return null;
+  end if;
+  perform private.notify(
+    array[v_appointment.professional_id, v_appointment.survivor_id], 'appointment_reminder',
+    match_id => v_appointment.matched_services, appointment_id => v_appointment.appointment_id
+  );
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, client_template, run_at)
+  select 'mail', 'mail:client:' || job.dedupe_key, 'mail:client:' || c.appointment_id, c.appointment_id, 'appointment_reminder',
+    private.clock()
+  from public.appointment_clients as c
+  where c.appointment_id = v_appointment.appointment_id and c.client_email is not null
+    and v_appointment.created_via = 'public_booking'
+  on conflict (dedupe_key) do nothing;
+  update private.outbox_jobs as j
+  set state = 'done', result = '{"outcome": "reminded"}', last_error = null, finished_at = private.clock(), leased_until = null
+  where j.id = job.id;
+  return '{"state": "settled"}'::jsonb;
+end;
+$$;
+comment on function private.send_reminder(private.outbox_jobs) is 'jsonb {state: settled}, or null when nobody needs the reminder any more.';
+revoke all on function private.send_reminder(private.outbox_jobs) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/70_outbox/tg_appointments__remind.sql
+-- A confirmed appointment queues its reminders, as jobs that are not due before their time.
+--
+-- Called by: insert and update on public.appointments. One for each lead of the settings that is still ahead, and for each
+-- revision; those of an earlier revision end as obsolete. Definer: it writes the outbox. Locks: none.
+
+create or replace function private.tg_appointments__remind()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.outbox_jobs (kind, dedupe_key, appointment_id, appointment_sequence, lead_minutes, run_at)
+  select 'reminder', 'reminder:' || new.appointment_id || ':' || new.sequence || ':' || lead, new.appointment_id, new.sequence, lead,
+    new.appointment_date - lead * interval '1 minute'
+  from private.message_settings as s, unnest(s.reminder_minutes) as lead
+  where new.appointment_date - lead * interval '1 minute' > private.clock()
+  on conflict (dedupe_key) do nothing;
+  return null;
+end;
+$$;
+comment on function private.tg_appointments__remind() is 'Definer: the outbox is private. Queues the reminders of a confirmed appointment.';
+revoke all on function private.tg_appointments__remind() from public, anon, authenticated, service_role;
+
+create trigger _950_remind_insert
+after insert on public.appointments
+for each row when (new.status = 'confirmed')
+execute function private.tg_appointments__remind();
+
+create trigger _950_remind_update
+after update on public.appointments
+for each row when (new.status = 'confirmed' and (old.status <> new.status or old.sequence <> new.sequence))
+execute function private.tg_appointments__remind();
+
+-- supabase/schemas/70_outbox/tg_outbox_jobs__refuse_repeats.sql
+-- A job whose dedupe key was used by a pruned one is not queued again.
+--
+-- Called by: insert on private.outbox_jobs, after it: an insert that had to wait for the pruning of the same key sees the
+-- kept key only then. Definer: the keys are private. Locks: the repeated jobs.
+
+create or replace function private.tg_outbox_jobs__refuse_repeats()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  delete from private.outbox_jobs as j
+  using queued as q
+  join private.job_keys as k on k.dedupe_key = q.dedupe_key
+  where j.id = q.id;
+  return null;
+end;
+$$;
+comment on function private.tg_outbox_jobs__refuse_repeats() is 'Definer: the outbox is private. Takes back what had been done before.';
+revoke all on function private.tg_outbox_jobs__refuse_repeats() from public, anon, authenticated, service_role;
+
+create trigger _100_refuse_repeats
+after insert on private.outbox_jobs
+referencing new table as queued
+for each statement execute function private.tg_outbox_jobs__refuse_repeats();
+
 -- supabase/schemas/70_outbox/tg_outbox_jobs__ring_doorbell.sql
--- New jobs ring the worker: one private realtime event for each statement that adds jobs.
+-- New jobs ring the worker, once for each statement that adds jobs.
 --
 -- Called by: insert on private.outbox_jobs. Definer: it sends as the owner. A lost ring costs one poll interval.
 
@@ -785,7 +1201,7 @@ set search_path = ''
 as $$
 begin
   if exists (select 1 from queued) then
-    perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+    perform private.ring_doorbell();
   end if;
   return null;
 end;

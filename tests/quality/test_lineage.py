@@ -41,10 +41,15 @@ READERS: dict[str, frozenset[str]] = {
     "private.tg_reports__validate": frozenset(),  # judges the row that its own writer sends
     "private.best_candidates": frozenset(),  # gives scores and their parts; the parts are for administrators
     "private.case_file": frozenset({"public.open_case"}),  # the one door, logged
-    # The case code of a party's own appointments, for calendars.
-    "private.appointment_facts": frozenset({"public.job_context", "public.calendar_feed"}),
-    "private.case_code_for": frozenset({"public.add_to_calendar_links", "public.calendar_feed"}),
-    "private.mail_context": frozenset({"public.job_context"}),  # the address and the hours, for the worker
+    "private.appointment_facts": frozenset(
+        {"public.job_context", "public.job_contexts", "public.calendar_feed"}
+    ),  # the case code, for calendars
+    "private.case_code_for": frozenset(
+        {"public.add_to_calendar_links", "public.calendar_feed"}
+    ),  # of one party's own case
+    "private.tg_notifications__deliver": frozenset(),  # chooses the kind of a job
+    # the address, the number and the hours, for the worker
+    "private.message_context": frozenset({"public.job_context", "public.job_contexts"}),
 }
 # Views whose rows only the survivor can see, by the policy on reports.
 SURVIVORS_VIEWS = {"report_progress": frozenset({"status", "match_status"})}
@@ -100,8 +105,8 @@ def test_the_story_leaves_by_the_known_doors_only(reader: str, described: Catalo
 
 
 def test_the_worker_s_door_is_the_worker_s_alone(described: Catalog) -> None:
-    (job_context,) = [f for f in described.functions if (f.schema, f.name) == ("public", "job_context")]
-    assert job_context.executable_by == ("service_role",)
+    found = {f.name: f.executable_by for f in described.functions if f.schema == "public" and "job_context" in f.name}
+    assert found == {"job_context": ("service_role",), "job_contexts": ("service_role",)}
 
 
 def test_matching_gives_back_scores_and_nothing_else(described: Catalog) -> None:

@@ -11,8 +11,9 @@ create table public.notifications (
   created_at timestamptz not null default now(),
   constraint notifications_kind_known check (kind in (
     'offer_made', 'offer_reminder', 'appointment_requested', 'appointment_confirmed', 'appointment_changed',
-    'appointment_cancelled', 'completion_requested', 'completion_disputed', 'case_closed', 'case_escalated',
-    'access_opened', 'calendar_needs_reauth'
+    'appointment_cancelled', 'appointment_reminder', 'message_waiting', 'completion_requested', 'completion_disputed',
+    'case_closed', 'case_escalated', 'access_opened', 'calendar_needs_reauth', 'calendar_clash',
+    'calendar_event_moved', 'cal_com_conflict', 'cal_com_needs_attention'
   ))
 );
 create index notifications_user_id_idx on public.notifications (user_id, created_at desc);

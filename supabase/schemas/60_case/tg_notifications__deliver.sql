@@ -1,7 +1,8 @@
--- A notification rings the person's apps, and a mail job is queued for it in the same transaction.
+-- A notification rings the person's apps, and a job for its message is queued in the same transaction.
 --
--- Called by: insert on public.notifications, once per statement. Definer: it writes the outbox. Whether the mail may
--- really go, and where, is decided when it is sent (job_context). An urgent offer goes first.
+-- Called by: insert on public.notifications, once per statement. Definer: it writes the outbox. Whether the
+-- message may really go, by which channel and where, is decided when it is sent (job_context); the kind chosen here
+-- only spares a detour. An urgent offer goes first.
 
 create or replace function private.tg_notifications__deliver()
 returns trigger
@@ -14,15 +15,17 @@ begin
   perform private.broadcast(n.user_id, 'notification', 'INSERT', 'notifications', n.id, n.kind)
   from delivered as n;
   insert into private.outbox_jobs (kind, dedupe_key, priority, notification_id, run_at)
-  select 'mail', 'mail:' || n.id,
+  select case when r.user_id = n.user_id and r.contact_preference = 'sms' and r.contact_phone is not null then 'sms' else 'mail' end,
+    'mail:' || n.id,
     case when m.urgency = 'high' and n.kind in ('offer_made', 'offer_reminder') then 10 else 50 end,
     n.id, private.clock()
   from delivered as n
-  left join public.matched_services as m on m.id = n.matched_services;
+  left join public.matched_services as m on m.id = n.matched_services
+  left join public.reports as r on r.report_id = coalesce(m.report_id, n.report_id);
   return null;
 end;
 $$;
-comment on function private.tg_notifications__deliver() is 'Definer: the outbox is private. Sends the live event and queues the mail.';
+comment on function private.tg_notifications__deliver() is 'Definer: the outbox is private. Sends the live event and queues the message.';
 revoke all on function private.tg_notifications__deliver() from public, anon, authenticated, service_role;
 
 create trigger _900_deliver

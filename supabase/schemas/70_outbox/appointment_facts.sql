@@ -1,6 +1,6 @@
 -- What a calendar may know of an appointment: times, state, link. Never a name, a service or an incident.
 --
--- Called by mail_context and calendar_event_context. Locks: none.
+-- Called by message_context and calendar_event_context. Locks: none.
 
 create or replace function private.appointment_facts(appointment public.appointments)
 returns jsonb

@@ -14,6 +14,8 @@ as $$
 declare
   v_job private.outbox_jobs;
   v_state text;
+  -- Not tried: a restart, or a provider that is down, costs no attempt and is not this job's failure.
+  v_handed_back boolean := error in ('worker_stopped', 'provider_paused') and retry_in_seconds is not null;
 begin
   perform private.require_service_role();
   if error is null or error !~ '^[a-z0-9_]{2,80}$' then
@@ -22,8 +24,7 @@ begin
     perform private.raise_error('invalid_input', 'retry_in_seconds: 0 to 604800.');
   end if;
   v_job := private.leased_job(job_id, lease_token);
-  if fail_job.error = 'worker_stopped' then
-    -- A worker that hands its job back has not tried it: a restart costs no attempt and is nobody's failure.
+  if v_handed_back then
     v_job.attempts := v_job.attempts - 1;
   end if;
   v_state := case when retry_in_seconds is null or v_job.attempts >= v_job.max_attempts then 'dead' else 'pending' end;
@@ -32,7 +33,7 @@ begin
     run_at = private.clock() + coalesce(retry_in_seconds, 0) * interval '1 second',
     finished_at = case v_state when 'dead' then private.clock() end
   where j.id = v_job.id;
-  if v_job.kind = 'calendar_event' and fail_job.error <> 'worker_stopped' then
+  if (v_job.kind = 'calendar_event' or (v_job.kind = 'calendar_pull' and v_state = 'dead')) and not v_handed_back then
     perform private.record_calendar_failure(v_job.appointment_id, v_job.connection_id, fail_job.error);
   end if;
   return v_state;

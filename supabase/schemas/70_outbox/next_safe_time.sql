@@ -1,6 +1,6 @@
 -- Whether a time of day lies in somebody's safe hours, and if not, when they next begin.
 --
--- Called by mail_context. `from` after `until` means over midnight; equal means all day. Pure, so that it can be tested
+-- Called by message_context. `from` after `until` means over midnight; equal means all day. Pure, so that it can be tested
 -- over every hour. Locks: none.
 
 create or replace function private.next_safe_time(at timestamptz, time_zone text, safe_from time, safe_until time)

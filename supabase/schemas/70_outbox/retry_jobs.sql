@@ -21,7 +21,7 @@ begin
   )
   select count(*) into v_count from revived;
   if v_count > 0 then
-    perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+    perform private.ring_doorbell();
   end if;
   return v_count;
 end;

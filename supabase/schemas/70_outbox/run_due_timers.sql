@@ -1,4 +1,5 @@
--- Everything that happens because time passes: offers and requests expire, the response clock advances.
+-- Everything that happens because time passes: offers and requests expire, the response clock advances, old jobs
+-- are pruned.
 --
 -- Called by the worker at every poll. One worker at a time does it; the others find the lock taken and go on. Bounded
 -- work, so that a long backlog is done over several polls. Definer: it acts on every case. Locks: an advisory lock,
@@ -17,8 +18,12 @@ begin
     return '{"busy": true}'::jsonb;
   end if;
   delete from private.booking_counters as b where b.window_ends_at <= private.clock();
-  return jsonb_build_object('expired', private.expire_offers(200), 'requests_expired', private.expire_requests(200))
-    || private.advance_response_clocks(200);
+  return jsonb_build_object(
+    'expired', private.expire_offers(200),
+    'requests_expired', private.expire_requests(200),
+    'pulls', private.schedule_calendar_pulls(200),
+    'pruned', private.prune_jobs(1000)
+  ) || private.advance_response_clocks(200);
 end;
 $$;
 comment on function private.run_due_timers() is 'Definer: acts on every case. The caller must be the worker.';
@@ -35,6 +40,6 @@ as $$
   select private.run_due_timers();
 $$;
 comment on function public.run_due_timers() is
-  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, nudged, widened, opened, escalated, searched.';
+  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, pulls, pruned, nudged, widened, opened, escalated, searched.';
 revoke all on function public.run_due_timers() from public, anon, authenticated, service_role;
 grant execute on function public.run_due_timers() to service_role;

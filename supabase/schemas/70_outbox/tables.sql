@@ -12,8 +12,10 @@ create table private.outbox_jobs (
   appointment_id uuid references public.appointments (appointment_id) on delete cascade,
   connection_id uuid,
   client_template text check (client_template in (
-    'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled'
+    'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled', 'appointment_reminder'
   )),
+  appointment_sequence integer,
+  lead_minutes integer,
   state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
   attempts integer not null default 0,
   max_attempts integer not null default 12,
@@ -30,13 +32,14 @@ create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where sta
 create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
   where state in ('pending', 'running') and ordering_key is not null;
 create index outbox_jobs_leases_idx on private.outbox_jobs (leased_until) where state = 'running';
+create index outbox_jobs_done_idx on private.outbox_jobs (finished_at) where state = 'done';
 create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dead';
 create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id);
 create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id);
 create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id);
 comment on table private.outbox_jobs is 'What the worker has to carry outside. Ids only. The lease is a column; settling needs its token.';
 comment on column private.outbox_jobs.id is 'Key, in the order of making.';
-comment on column private.outbox_jobs.kind is 'mail or calendar_event.';
+comment on column private.outbox_jobs.kind is 'mail, sms, calendar_event, calendar_pull, calendar_disconnect, reminder or probe.';
 comment on column private.outbox_jobs.dedupe_key is 'Permanent: the same effect is queued once.';
 comment on column private.outbox_jobs.ordering_key is 'Jobs with the same key run one after the other, in order.';
 comment on column private.outbox_jobs.priority is 'Lower goes first; 50 is ordinary.';
@@ -44,6 +47,8 @@ comment on column private.outbox_jobs.notification_id is 'The notification to ca
 comment on column private.outbox_jobs.appointment_id is 'The appointment to carry.';
 comment on column private.outbox_jobs.connection_id is 'The calendar to carry it to.';
 comment on column private.outbox_jobs.client_template is 'For mail to the outside client of appointment_id, who has no notifications: which text.';
+comment on column private.outbox_jobs.appointment_sequence is 'For reminders: the revision that was confirmed; a moved appointment has reminders of its own.';
+comment on column private.outbox_jobs.lead_minutes is 'For reminders: so long before the appointment.';
 comment on column private.outbox_jobs.state is 'pending, running, done or dead; see docs/states.md.';
 comment on column private.outbox_jobs.attempts is 'How often it has been claimed.';
 comment on column private.outbox_jobs.max_attempts is 'After so many it is dead.';
@@ -55,3 +60,26 @@ comment on column private.outbox_jobs.last_error is 'A stable symbol, never a pr
 comment on column private.outbox_jobs.result is 'What the worker reported.';
 comment on column private.outbox_jobs.created_at is 'When it was queued.';
 comment on column private.outbox_jobs.finished_at is 'When it became done or dead.';
+
+create table private.job_keys (
+  dedupe_key text collate "C" primary key,
+  created_at timestamptz not null default now()
+);
+comment on table private.job_keys is 'Dedupe keys of jobs that were pruned: what was done once is never queued again.';
+comment on column private.job_keys.dedupe_key is 'As the job had it; ids only.';
+comment on column private.job_keys.created_at is 'When the job was pruned.';
+
+create table private.message_settings (
+  id boolean primary key default true check (id),
+  reminder_minutes integer[] not null default '{1440,60}' check (
+    cardinality(reminder_minutes) <= 5 and 0 < all (reminder_minutes) and 43200 >= all (reminder_minutes)
+  ),
+  message_waiting_minutes integer not null default 30 check (message_waiting_minutes between 1 and 1440),
+  job_retention_days integer not null default 30 check (job_retention_days > 0)
+);
+comment on table private.message_settings is 'One row: when people are reminded, how often they are told of messages, how long done jobs are kept.';
+comment on column private.message_settings.id is 'Always true, so that there is one row.';
+comment on column private.message_settings.reminder_minutes is 'Reminders go so many minutes before an appointment; at most five of them.';
+comment on column private.message_settings.message_waiting_minutes is 'At most one message in so many minutes says that messages are waiting in a case.';
+comment on column private.message_settings.job_retention_days is 'Done jobs are pruned after so many days; their dedupe keys stay.';
+insert into private.message_settings default values;

@@ -1,4 +1,4 @@
--- New jobs ring the worker: one private realtime event for each statement that adds jobs.
+-- New jobs ring the worker, once for each statement that adds jobs.
 --
 -- Called by: insert on private.outbox_jobs. Definer: it sends as the owner. A lost ring costs one poll interval.
 
@@ -11,7 +11,7 @@ set search_path = ''
 as $$
 begin
   if exists (select 1 from queued) then
-    perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+    perform private.ring_doorbell();
   end if;
   return null;
 end;

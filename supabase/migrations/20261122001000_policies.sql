@@ -172,6 +172,36 @@ for delete to authenticated
 using (survivor_id = (select auth.uid()));
 comment on policy delete_own on public.blocked_professionals is 'For oneself only.';
 
+-- policies/cal_com_conflicts.sql
+-- The professional sees what could not be placed; functions write.
+
+alter table public.cal_com_conflicts enable row level security;
+revoke all on table public.cal_com_conflicts from public, anon, authenticated, service_role;
+grant select on table public.cal_com_conflicts to authenticated, service_role;
+
+create policy select_own on public.cal_com_conflicts
+for select to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy select_own on public.cal_com_conflicts is 'For the professional only.';
+
+-- policies/cal_com_connections.sql
+-- Own row; its secret is elsewhere, out of every client role's reach. Deleting it takes the secret along.
+
+alter table public.cal_com_connections enable row level security;
+revoke all on table public.cal_com_connections from public, anon, authenticated, service_role;
+grant select, delete on table public.cal_com_connections to authenticated;
+grant select on table public.cal_com_connections to service_role;
+
+create policy select_own on public.cal_com_connections
+for select to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy select_own on public.cal_com_connections is 'For the professional only.';
+
+create policy delete_own on public.cal_com_connections
+for delete to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy delete_own on public.cal_com_connections is 'The professional disconnects Cal.com; appointments stay.';
+
 -- policies/calendar_busy.sql
 -- The professional only; times of their private life.
 

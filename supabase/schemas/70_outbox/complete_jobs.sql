@@ -1,0 +1,62 @@
+-- Many jobs are done: each is settled as by complete_job, all in one transaction.
+--
+-- Called by the worker. A stale lease is an answer and no error. Definer: the outbox is private. Locks: the jobs, in the
+-- order of their ids; then what complete_job locks, in the order of the connections.
+
+create or replace function private.complete_jobs(settlements jsonb)
+returns table (job_id bigint, is_settled boolean)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service_role();
+  perform 1
+  from private.outbox_jobs as j
+  join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid) on g.job_id = j.id and g.lease_token = j.lease_token
+  where j.state = 'running'
+  order by j.id
+  for no key update of j;
+
+  perform private.complete_job(special.id, special.lease_token, special.result)
+  from (
+    select j.id, j.lease_token, g.result
+    from private.outbox_jobs as j
+    join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
+      on g.job_id = j.id and g.lease_token = j.lease_token
+    where j.state = 'running' and (j.kind not in ('mail', 'sms', 'probe') or pg_column_size(g.result) > 8192)
+    order by j.connection_id, j.id
+  ) as special;
+
+  update private.outbox_jobs as j
+  set state = 'done', result = g.result, last_error = null, finished_at = private.clock(), leased_until = null
+  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
+  where j.id = g.job_id and j.lease_token = g.lease_token and j.state = 'running';
+
+  return query
+  select g.job_id, exists (
+    select 1
+    from private.outbox_jobs as j
+    where j.id = g.job_id and j.lease_token = g.lease_token and j.state = 'done'
+  )
+  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid);
+end;
+$$;
+comment on function private.complete_jobs(jsonb) is 'Definer: the outbox is private. The caller must be the worker and hold the leases.';
+revoke all on function private.complete_jobs(jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.complete_jobs(jsonb) to service_role;
+
+create or replace function public.complete_jobs(settlements jsonb)
+returns table (job_id bigint, is_settled boolean)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select * from private.complete_jobs(settlements);
+$$;
+comment on function public.complete_jobs(jsonb) is
+  'Worker: complete_job of many jobs, given as [{job_id, lease_token, result}]. → one row for each: whether it is settled.';
+revoke all on function public.complete_jobs(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.complete_jobs(jsonb) to service_role;

@@ -1,0 +1,19 @@
+-- Tells workers that there are jobs: on the private Realtime topic, and by NOTIFY for those with a connection of their own.
+--
+-- Called where jobs are added or put back. Both are hints; a lost one costs one poll interval. Definer: the topic is the
+-- worker's alone. Locks: none.
+
+create or replace function private.ring_doorbell()
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+  perform pg_notify('sauti_sync', '');
+end;
+$$;
+comment on function private.ring_doorbell() is 'Definer: sends to the worker''s private topic as the owner.';
+revoke all on function private.ring_doorbell() from public, anon, authenticated, service_role;
