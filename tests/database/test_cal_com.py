@@ -5,20 +5,31 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from tests.support.cal_com import CLIENT_EMAIL, CLIENT_NAME, CUSTOM_TEMPLATES, Event, Story, hash_of, stamp, uids
+from tests.support.cal_com import (
+    CLIENT_EMAIL,
+    CLIENT_NAME,
+    CUSTOM_TEMPLATES,
+    Event,
+    Story,
+    a_tuesday,
+    hash_of,
+    stamp,
+    uids,
+)
 from tests.support.cases import Cases, Professional, Row, accept, call
 from tests.support.refusals import forbidden, refused
 
-#: When the first booking of a story begins: a Tuesday.
-DAY = datetime(2027, 3, 2, 9, 0, tzinfo=UTC)
+#: When the first booking of a story begins.
+DAY = a_tuesday()
 
 
 class Diary:
@@ -300,6 +311,13 @@ def test_an_older_event_never_overwrites_a_newer_one(diary: Diary) -> None:
     assert diary.live() == [(3, 60, "confirmed")]
 
 
+def test_of_two_events_of_one_moment_the_confirmation_counts(diary: Diary) -> None:
+    moment = {"createdAt": stamp(DAY - timedelta(days=9))}
+    diary.take_all([diary.story.requested("a") | moment, diary.story.created("a") | moment])
+    diary.take_all([diary.story.created("b", 2) | moment, diary.story.requested("b", 2) | moment])
+    assert diary.live() == [(0, 60, "confirmed"), (2, 60, "confirmed")]
+
+
 Plot = Callable[[Story], list[Event]]
 
 #: Stories, and what stands in the diary at their end.
@@ -397,11 +415,11 @@ def test_an_overlap_is_a_conflict_that_the_professional_sees_and_hears_of_once(d
     event = diary.story.created("a", 0.5, 90)
     assert diary.take(event) == "conflict"
     assert diary.take(event) == "duplicate"
-    assert diary.take(diary.story.paid("a", 0.5)) == "conflict"
+    assert diary.take(diary.story.booking("BOOKING_PAID", "a", 0.5, 90)) == "conflict"
     (conflict,) = diary.professional.sql.execute("select * from public.cal_com_conflicts").fetchall()
     assert (conflict["kind"], conflict["booking_uid"], conflict["resolved_at"]) == ("overlap", "a", None)
     assert conflict["appointment_id"] == rival["appointment_id"]
-    assert diary.notifications().count("cal_com_conflict") >= 1
+    assert diary.notifications().count("cal_com_conflict") == 1
     assert diary.live() == [(0, 60, "confirmed")]
     assert diary.cases.database.as_user(uuid.uuid4()).execute("select * from public.cal_com_conflicts").fetchall() == []
 
@@ -414,6 +432,31 @@ def test_the_time_of_a_conflict_is_offered_to_nobody(diary: Diary, rival: Row) -
         DAY + timedelta(minutes=30),
         DAY + timedelta(minutes=120),
     )
+
+
+def test_slots_go_and_come_with_bookings_and_conflicts(diary: Diary, rival: Row) -> None:
+    diary.cases.sql.execute(
+        "insert into public.scheduling_preferences (professional_id, horizon_days, slot_interval_minutes)"
+        " values (%s, 730, 60)",
+        (diary.professional.id,),
+    )
+
+    def free() -> list[int]:
+        rows = diary.professional.sql.execute(
+            "select slot_start from public.available_slots(%s, %s, %s)", (diary.professional.id, DAY.date(), DAY.date())
+        )
+        return [row["slot_start"].astimezone(UTC).hour for row in rows]
+
+    assert free() == [10, 11, 12, 13, 14, 15, 16]
+    diary.take(diary.story.created("a", 3))
+    assert free() == [10, 11, 13, 14, 15, 16]
+    diary.take(diary.story.rescheduled("b", "a", 4, 3))
+    assert free() == [10, 11, 12, 14, 15, 16]
+    assert diary.take(diary.story.created("c", 0.5, 90)) == "conflict"
+    assert free() == [11, 12, 14, 15, 16]
+    diary.take(diary.story.cancelled("b", 4))
+    diary.take(diary.story.cancelled("c", 0.5))
+    assert free() == [10, 11, 12, 13, 14, 15, 16]
 
 
 def test_a_conflict_is_over_when_the_other_appointment_goes(diary: Diary, rival: Row) -> None:
@@ -554,13 +597,38 @@ def test_the_same_event_delivered_twice_at_once_counts_once(committed: Cases) ->
     first.autocommit = False
     call(first, "apply_cal_com_event", diary.professional.id, Jsonb(event), hash_of(event))
     second.execute("set lock_timeout = '50ms'")
-    with pytest.raises(Exception, match="lock timeout"):
+    with pytest.raises(psycopg.errors.LockNotAvailable):
         call(second, "apply_cal_com_event", diary.professional.id, Jsonb(event), hash_of(event))
     first.commit()
     second.execute("set lock_timeout = '5s'")
     answer = call(second, "apply_cal_com_event", diary.professional.id, Jsonb(event), hash_of(event))
     assert answer["outcome"] == "duplicate"
     assert len(diary.appointments()) == 1
+
+
+def test_a_case_accepted_at_the_same_time_and_a_booking_never_both_hold_it(committed: Cases) -> None:
+    diary = Diary(committed)
+    offer = committed.offer(committed.file_report(committed.survivor()), diary.professional)
+    acceptance, webhook = committed.database.as_user(diary.professional.id), diary.service
+    acceptance.autocommit = False
+    acceptance.execute("select * from public.accept_match(%s, 'schedule_later', %s)", (offer["id"], DAY))
+    event = diary.story.created("a", 0.5)
+    webhook.execute("set lock_timeout = '50ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        diary.take(event)
+    acceptance.commit()
+    webhook.execute("set lock_timeout = '5s'")
+    assert diary.take(event) == "conflict"
+    assert diary.live() == [(0, 60, "confirmed")]
+
+
+def test_the_client_of_an_old_conflict_is_forgotten(diary: Diary, rival: Row) -> None:
+    diary.take(diary.story.created("a", 0.5))
+    assert diary.count("private.cal_com_bookings", "details is not null") == 1
+    days = (DAY - diary.cases.now()).days + 95
+    diary.cases.pass_time(days=days)
+    diary.take(diary.story.created("b", 24 * 200))
+    assert diary.count("private.cal_com_bookings", "details is not null") == 0
 
 
 # Pushing to calendars

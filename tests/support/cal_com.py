@@ -19,6 +19,12 @@ CLIENT_EMAIL = "zawadi@example.org"
 BEGINNING = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 
+def a_tuesday() -> datetime:
+    """Nine o'clock UTC on a Tuesday some three months from now."""
+    day = datetime.now(UTC) + timedelta(days=100)
+    return (day + timedelta(days=(1 - day.weekday()) % 7)).replace(hour=9, minute=0, second=0, microsecond=0)
+
+
 def stamp(moment: datetime, form: str = ".000Z") -> str:
     """A time as Cal.com writes it: with ``Z``, ``.000Z`` or ``+00:00`` at the end."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S") + form
