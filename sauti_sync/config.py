@@ -7,8 +7,15 @@ r"""The worker's environment, read once into frozen settings that redact themsel
 | `SAUTI_APP_URL` | required | the link in every message and calendar entry |
 | `SAUTI_SMTP_URL` | none: no mail jobs | `smtp://` or `smtps://[user:password@]host[:port]`; `?starttls=auto\|require\|never` on `smtp://`, by default `require` with a password and `auto` without |
 | `SAUTI_MAIL_FROM` | required for mail | sender, `Name <address>` or an address |
+| `SAUTI_SMS_PROVIDER` | none: no SMS jobs | `africastalking` or `twilio` |
+| `SAUTI_SMS_ACCOUNT`, `SAUTI_SMS_SECRET` | required for SMS | user name and API key, or account SID and auth token |
+| `SAUTI_SMS_FROM` | required for Twilio | sender id, number or messaging service |
+| `SAUTI_SMS_API_URL` | the provider's own | base address of the provider's API |
+| `SAUTI_SMS_COUNTRY_CODE` | none | put before numbers that begin with one zero, such as `254` |
 | `SAUTI_TOKEN_KEYS` | none: no calendar jobs | `id:base64[,id:base64]`, 32-byte keys, the first encrypts |
 | `SAUTI_ALLOW_PRIVATE_CALDAV` | `0` | `1`: calendars may live on `http` and on private networks |
+| `SAUTI_DB_URL` | none: over the Data API | a direct connection (no transaction pooler), used for the queue and its doorbell |
+| `SAUTI_PROVIDER_RATES` | `google=8,microsoft=4,caldav=50,sms=10` | most jobs a second of this worker, by provider; `0` takes a limit away; for `caldav` by host |
 | `SAUTI_POLL_SECONDS` | `5` | longest wait of a job when the doorbell is silent |
 | `SAUTI_CONCURRENCY` | `8` | jobs in flight at once |
 | `SAUTI_BATCH_SIZE` | `32` | most jobs of one claim |
@@ -28,14 +35,15 @@ import os
 import re
 import socket
 from ipaddress import ip_address
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sauti_sync.credentials import TokenKeys
 from sauti_sync.errors import ConfigurationError
+from sauti_sync.lanes import DEFAULT_RATES, parse_rates
 from sauti_sync.messages.sender import Sender
 from sauti_sync.messages.smtp_address import SmtpAddress
 
@@ -84,6 +92,14 @@ class WorkerSettings(ProjectSettings):
     app_url: str
     smtp_url: SecretStr | None = None
     mail_from: str | None = None
+    sms_provider: Literal["africastalking", "twilio"] | None = None
+    sms_account: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    sms_secret: SecretStr | None = None
+    sms_from: str | None = Field(default=None, pattern=r"^[A-Za-z0-9+ ]{1,40}$")
+    sms_api_url: str | None = None
+    sms_country_code: str | None = Field(default=None, pattern=r"^[1-9][0-9]{0,2}$")
+    provider_rates: Annotated[dict[str, float], NoDecode] = Field(default_factory=lambda: dict(DEFAULT_RATES))
+    db_url: SecretStr | None = None
     token_keys: SecretStr | None = None
     allow_private_caldav: bool = False
 
@@ -106,10 +122,17 @@ class WorkerSettings(ProjectSettings):
     microsoft_api_url: str | None = None
     microsoft_oauth_url: str | None = None
 
-    @field_validator("app_url", "google_api_url", "google_oauth_url", "microsoft_api_url", "microsoft_oauth_url")
+    @field_validator(
+        "app_url", "sms_api_url", "google_api_url", "google_oauth_url", "microsoft_api_url", "microsoft_oauth_url"
+    )
     @classmethod
     def _are_web_addresses(cls, value: str | None) -> str | None:
         return None if value is None else _web_address(value)
+
+    @field_validator("provider_rates", mode="before")
+    @classmethod
+    def _are_rates(cls, value: str | dict[str, float]) -> dict[str, float]:
+        return DEFAULT_RATES | parse_rates(value) if isinstance(value, str) else value
 
     @field_validator("token_keys")
     @classmethod
@@ -136,6 +159,14 @@ class WorkerSettings(ProjectSettings):
     def _mail_has_a_sender(self) -> Self:
         if self.smtp_url is not None and self.mail_from is None:
             raise ValueError("SAUTI_MAIL_FROM is needed together with SAUTI_SMTP_URL")
+        return self
+
+    @model_validator(mode="after")
+    def _sms_has_an_account(self) -> Self:
+        if self.sms_provider is not None and (self.sms_account is None or self.sms_secret is None):
+            raise ValueError("SAUTI_SMS_ACCOUNT and SAUTI_SMS_SECRET are needed together with SAUTI_SMS_PROVIDER")
+        if self.sms_provider == "twilio" and self.sms_from is None:
+            raise ValueError("SAUTI_SMS_FROM is needed with twilio")
         return self
 
 

@@ -4,8 +4,9 @@
     ├── ConfigurationError      the environment is wrong: say which variable, exit 2
     ├── LeaseLost               somebody else holds the job: drop it, settle nothing
     ├── Retryable               try the job again after a back-off
-    │   └── QueueUnavailable    the Data API did not answer
-    ├── QueueRefused            the Data API answered no: wrong key, unknown function, malformed argument
+    │   ├── Outage              the other side serves nobody: no fault of this job, stop asking for a while
+    │   └── QueueUnavailable    the queue did not answer
+    ├── QueueRefused            the queue answered no: wrong key, unknown function, malformed argument
     └── Permanent               trying again cannot help: dead letters
 
 Every one of them carries a stable symbol (`smtp_unavailable`) and nothing else. A provider's own text may hold an
@@ -49,8 +50,12 @@ class Retryable(SautiError):
         self.after = after
 
 
+class Outage(Retryable):
+    """A provider does not answer, answers 5xx, or refuses our own account: every job for it would fail alike."""
+
+
 class QueueUnavailable(Retryable):
-    """The Data API could not be reached or answered 429 or 5xx."""
+    """The queue could not be reached or did not answer in time."""
 
 
 class QueueRefused(SautiError):

@@ -20,6 +20,7 @@ _FIELDS = frozenset(
         "event", "level", "at", "worker",
         "job_id", "kind", "attempt", "outcome", "error", "milliseconds", "lag_milliseconds", "retry_in_seconds",
         "count", "kinds", "reason", "logger", "place", "type", "port", "concurrency", "poll_seconds", "lease_seconds",
+        "provider",
     }
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ class Metrics:
             buckets=_LAG_BUCKETS,
             registry=self.registry,
         )
+        self.paused = Gauge("sauti_provider_paused", "Closed lanes by provider.", ("provider",), registry=self.registry)
         self.running = Gauge("sauti_running", "Jobs in flight.", registry=self.registry)
         self.claims = Counter("sauti_claims", "Claims by answer.", ("answer",), registry=self.registry)
         self.outbox_jobs = Gauge(

@@ -1,6 +1,7 @@
-"""The queue, as the worker sees it: the RPC functions of CONTRACT §5 over the Data API.
+"""The queue, as the worker sees it: the RPC functions of CONTRACT §5.
 
-`Queue` is the seam: another road to the same functions (a direct connection, a recorded one) is another class.
+`Queue` is the seam. `RpcQueue` is what every road to these functions has in common; a road is a subclass that knows how
+to call one: DataApiQueue here, over HTTP, and DirectQueue over a connection of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from sauti_sync.coalesce import Coalescer
 from sauti_sync.config import ProjectSettings
 from sauti_sync.errors import LeaseLost, QueueRefused, QueueUnavailable
 from sauti_sync.events import Job, Json
@@ -60,10 +62,111 @@ class JobRow:
     finished_at: str | None
 
 
-class DataApiQueue:
+class RpcQueue:
+    """The queue functions, wherever they are called. Contexts and settlements travel together when there are many."""
+
+    def __init__(self) -> None:
+        self._contexts = Coalescer(self._read_contexts)
+        self._settlements = Coalescer(self._complete_all)
+
+    async def call(self, function: str, /, **arguments: Any) -> Any:
+        """Call a function: rows as a list of objects, a scalar as itself.
+
+        Raises QueueUnavailable, QueueRefused, LeaseLost.
+        """
+        raise NotImplementedError
+
+    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
+        """Lease up to `max_jobs` due jobs of these kinds."""
+        rows = await self.call(
+            "claim_jobs", worker_id=worker_id, max_jobs=max_jobs, lease_seconds=lease_seconds, kinds=list(kinds)
+        )
+        try:
+            return [
+                Job(
+                    job_id=int(row["job_id"]),
+                    kind=str(row["kind"]),
+                    attempt=int(row["attempt"]),
+                    max_attempts=int(row["max_attempts"]),
+                    lease_token=str(row["lease_token"]),
+                    queued_at=_moment(row["queued_at"]),
+                )
+                for row in rows or ()
+            ]
+        except (LookupError, TypeError, ValueError):
+            raise QueueRefused("malformed_answer", 200) from None
+
+    async def context(self, job: Job) -> Json:
+        """The present state behind a job; raises LeaseLost."""
+        try:
+            answer = await self._contexts(job)
+        except QueueRefused:
+            # One job of the list has broken it, or the database is older: alone, each gets its own answer.
+            answer = await self.call("job_context", job_id=job.job_id, lease_token=job.lease_token)
+        if not isinstance(answer, dict):
+            raise QueueRefused("malformed_answer", 200)
+        if answer.get("state") == "lost":
+            raise LeaseLost
+        return answer
+
+    async def complete(self, job: Job, result: Json) -> None:
+        """Settle as done; raises LeaseLost."""
+        try:
+            settled = await self._settlements((job, result))
+        except QueueRefused:
+            await self.call("complete_job", job_id=job.job_id, lease_token=job.lease_token, result=dict(result))
+            return
+        if not settled:
+            raise LeaseLost
+
+    async def fail(self, job: Job, error: str, retry_in_seconds: float | None) -> None:
+        """Settle as failed: again after the delay, or never (None); raises LeaseLost."""
+        await self.call(
+            "fail_job",
+            job_id=job.job_id,
+            lease_token=job.lease_token,
+            error=error,
+            retry_in_seconds=None if retry_in_seconds is None else round(retry_in_seconds, 3),
+        )
+
+    async def extend(self, job: Job, lease_seconds: int) -> None:
+        """Hold the lease for that long from now; raises LeaseLost."""
+        await self.call("extend_lease", job_id=job.job_id, lease_token=job.lease_token, lease_seconds=lease_seconds)
+
+    async def run_due_timers(self) -> Json:
+        """Let the database do what has become due; counts by timer."""
+        answer = await self.call("run_due_timers")
+        return answer if isinstance(answer, dict) else {}
+
+    async def statistics(self) -> Json:
+        """`pending`, `running`, `dead` (counts) and `oldest_pending_seconds`."""
+        answer = await self.call("outbox_statistics")
+        return answer if isinstance(answer, dict) else {}
+
+    async def _read_contexts(self, jobs: Sequence[Job]) -> list[Any]:
+        if len(jobs) == 1:
+            return [await self.call("job_context", job_id=jobs[0].job_id, lease_token=jobs[0].lease_token)]
+        leases = [{"job_id": job.job_id, "lease_token": job.lease_token} for job in jobs]
+        return _by_job(jobs, await self.call("job_contexts", leases=leases), "context")
+
+    async def _complete_all(self, settlements: Sequence[tuple[Job, Json]]) -> list[bool]:
+        jobs = [job for job, _ in settlements]
+        if len(jobs) == 1:
+            ((job, result),) = settlements
+            await self.call("complete_job", job_id=job.job_id, lease_token=job.lease_token, result=dict(result))
+            return [True]
+        given = [
+            {"job_id": job.job_id, "lease_token": job.lease_token, "result": dict(result)}
+            for job, result in settlements
+        ]
+        return _by_job(jobs, await self.call("complete_jobs", settlements=given), "is_settled")
+
+
+class DataApiQueue(RpcQueue):
     """The queue functions through PostgREST, with the service-role key."""
 
     def __init__(self, settings: ProjectSettings, *, connections: int = 20) -> None:
+        super().__init__()
         key = settings.supabase_service_role_key.get_secret_value()
         self._http = httpx.AsyncClient(
             base_url=f"{settings.supabase_url}/rest/v1/rpc/",
@@ -78,71 +181,17 @@ class DataApiQueue:
         """Close all connections."""
         await self._http.aclose()
 
-    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
-        """Lease up to `max_jobs` due jobs of these kinds."""
-        rows = await self._call(
-            "claim_jobs", worker_id=worker_id, max_jobs=max_jobs, lease_seconds=lease_seconds, kinds=list(kinds)
-        )
-        try:
-            return [
-                Job(
-                    job_id=int(row["job_id"]),
-                    kind=str(row["kind"]),
-                    attempt=int(row["attempt"]),
-                    max_attempts=int(row["max_attempts"]),
-                    lease_token=str(row["lease_token"]),
-                    queued_at=datetime.fromisoformat(row["queued_at"]),
-                )
-                for row in rows or ()
-            ]
-        except (LookupError, TypeError, ValueError):
-            raise QueueRefused("malformed_answer", 200) from None
-
-    async def context(self, job: Job) -> Json:
-        """The present state behind a job; raises LeaseLost."""
-        answer = await self._call("job_context", job_id=job.job_id, lease_token=job.lease_token)
-        if not isinstance(answer, dict):
-            raise QueueRefused("malformed_answer", 200)
-        return answer
-
-    async def complete(self, job: Job, result: Json) -> None:
-        """Settle as done; raises LeaseLost."""
-        await self._call("complete_job", job_id=job.job_id, lease_token=job.lease_token, result=dict(result))
-
-    async def fail(self, job: Job, error: str, retry_in_seconds: float | None) -> None:
-        """Settle as failed: again after the delay, or never (None); raises LeaseLost."""
-        await self._call(
-            "fail_job",
-            job_id=job.job_id,
-            lease_token=job.lease_token,
-            error=error,
-            retry_in_seconds=None if retry_in_seconds is None else round(retry_in_seconds, 3),
-        )
-
-    async def extend(self, job: Job, lease_seconds: int) -> None:
-        """Hold the lease for that long from now; raises LeaseLost."""
-        await self._call("extend_lease", job_id=job.job_id, lease_token=job.lease_token, lease_seconds=lease_seconds)
-
-    async def run_due_timers(self) -> Json:
-        """Let the database do what has become due; counts by timer."""
-        answer = await self._call("run_due_timers")
-        return answer if isinstance(answer, dict) else {}
-
-    async def statistics(self) -> Json:
-        """`pending`, `running`, `dead` (counts) and `oldest_pending_seconds`."""
-        answer = await self._call("outbox_statistics")
-        return answer if isinstance(answer, dict) else {}
-
     async def list_jobs(self, state: str | None, max_jobs: int = 100) -> list[JobRow]:
         """The newest jobs, or those in one state."""
-        rows = await self._call("list_jobs", state=state, max_jobs=max_jobs)
+        rows = await self.call("list_jobs", state=state, max_jobs=max_jobs)
         return [JobRow(**{name: row[name] for name in JobRow.__dataclass_fields__}) for row in rows or ()]
 
     async def retry_jobs(self, job_ids: Sequence[int] | None) -> int:
         """Put dead jobs back (None: all of them); how many."""
-        return int(await self._call("retry_jobs", job_ids=None if job_ids is None else list(job_ids)))
+        return int(await self.call("retry_jobs", job_ids=None if job_ids is None else list(job_ids)))
 
-    async def _call(self, function: str, **arguments: Any) -> Any:
+    async def call(self, function: str, /, **arguments: Any) -> Any:
+        """Call a function over HTTP."""
         try:
             response = await self._http.post(function, content=json.dumps(arguments))
         except httpx.HTTPError:
@@ -161,3 +210,15 @@ class DataApiQueue:
         if response.status_code == 409 and message == "invalid_transition":
             raise LeaseLost
         raise QueueRefused(f"queue_refused_{response.status_code}", response.status_code)
+
+
+def _moment(value: str | datetime) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
+def _by_job(jobs: Sequence[Job], rows: Any, column: str) -> list[Any]:
+    try:
+        found = {int(row["job_id"]): row[column] for row in rows}
+        return [found[job.job_id] for job in jobs]
+    except (LookupError, TypeError, ValueError):
+        raise QueueRefused("malformed_answer", 200) from None

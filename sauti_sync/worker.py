@@ -24,8 +24,9 @@ from enum import StrEnum
 from typing import Any
 
 from sauti_sync import backoff
-from sauti_sync.errors import LeaseLost, Permanent, QueueRefused, QueueUnavailable, Retryable, SautiError
+from sauti_sync.errors import LeaseLost, Outage, Permanent, QueueRefused, QueueUnavailable, Retryable, SautiError
 from sauti_sync.events import Handler, Job, Json, Lease
+from sauti_sync.lanes import Lanes
 from sauti_sync.logs import logger, place_of
 from sauti_sync.metrics import Metrics
 from sauti_sync.outbox import Queue
@@ -35,6 +36,8 @@ from sauti_sync.outbox import Queue
 _ECHOES = (0.02, 0.2, 1.0)
 #: With a backlog and most slots busy, wait this long for more slots to fall free: one claim for several jobs.
 _GATHER_SECONDS = 0.005
+#: Kinds whose whole effect is inside the database: reading their context brings it about.
+_SETTLED_BY_THE_DATABASE = ("reminder",)
 #: A provider may ask for patience, up to a point.
 _LONGEST_RETRY_AFTER = 6 * 3600.0
 
@@ -48,6 +51,7 @@ class Outcome(StrEnum):
     RETRIED = "retried"
     DEAD = "dead"
     RELEASED = "released"  # handed back by a worker that stops
+    PAUSED = "paused"  # handed back because the provider is down, or asked too often
     LEASE_LOST = "lease_lost"
     UNSETTLED = "unsettled"  # the effect may have happened, the database could not be told
 
@@ -64,6 +68,7 @@ class Options:
     grace_seconds: float = 20.0
     job_seconds: float = 120.0
     retries: backoff.Backoff = backoff.JOBS
+    provider_rates: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,8 @@ class Worker:
         self._options = options
         self.metrics = metrics or Metrics()
         self._rng = rng or backoff.jitter()
+        self._kinds = (*self._handlers, *_SETTLED_BY_THE_DATABASE)
+        self._lanes = Lanes(options.provider_rates)
         self._log = logger()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -210,9 +217,7 @@ class Worker:
             return False
         asked_at = time.monotonic()
         # Never cancelled: the answer to a claim that nobody waits for would be jobs that nobody does.
-        jobs = await self._queue.claim(
-            self._options.worker_id, room, self._options.lease_seconds, tuple(self._handlers)
-        )
+        jobs = await self._queue.claim(self._options.worker_id, room, self._options.lease_seconds, self._kinds)
         self._answered()
         self._backlog = len(jobs) >= room
         self.metrics.claimed("full" if self._backlog else "partial" if jobs else "empty")
@@ -269,6 +274,8 @@ class Worker:
                         return _Complete(Outcome.OBSOLETE, {"outcome": "obsolete"})
                     case "postponed":
                         return _Leave(Outcome.POSTPONED)
+                    case "settled":
+                        return _Leave(Outcome.DONE)
                     case "due":
                         return await self._perform(job, context, lease)
                     case _:
@@ -286,6 +293,31 @@ class Worker:
             return self._failed(job, Retryable("handler_crashed"))
 
     async def _perform(self, job: Job, context: Json, lease: Lease) -> _Settlement:
+        lane = self._lanes.of(job.kind, context)
+        if lane is None:
+            return await self._handle(job, context, lease)
+        admission = lane.enter(time.monotonic())
+        if not admission.is_open:
+            # Spread out, so that they do not all come back in the same moment.
+            delay = min(admission.seconds, _LONGEST_RETRY_AFTER) + self._rng.uniform(0.0, min(5.0, admission.seconds))
+            return _Fail(Outcome.PAUSED, "provider_paused", delay)
+        try:
+            await asyncio.sleep(admission.seconds)
+            settlement = await self._handle(job, context, lease)
+        except Outage as outage:
+            if lane.met_outage(time.monotonic(), outage.after):
+                self._log.warning("provider_paused", provider=lane.provider, error=outage.symbol)
+            raise
+        except BaseException:
+            lane.left()
+            raise
+        else:
+            lane.passed()
+            return settlement
+        finally:
+            self.metrics.paused.labels(lane.provider).set(self._lanes.closed(lane.provider))
+
+    async def _handle(self, job: Job, context: Json, lease: Lease) -> _Settlement:
         lease.check()
         return _Complete(Outcome.DONE, await self._handlers[job.kind].handle(context, lease))
 

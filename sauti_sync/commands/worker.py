@@ -11,6 +11,7 @@ import structlog
 
 from sauti_sync import logs
 from sauti_sync.config import WorkerSettings
+from sauti_sync.direct import DirectQueue, ListenDoorbell
 from sauti_sync.doorbell import Doorbell
 from sauti_sync.errors import ConfigurationError
 from sauti_sync.handlers import handlers_for
@@ -39,7 +40,12 @@ async def _run(settings: WorkerSettings) -> None:
     structlog.contextvars.bind_contextvars(worker=settings.worker_id)
     log = logs.logger()
     handlers = handlers_for(settings)
-    queue = DataApiQueue(settings, connections=settings.concurrency + 4)
+    queue: DataApiQueue | DirectQueue
+    if settings.db_url is not None:
+        queue = DirectQueue(settings.db_url)
+        await queue.open()
+    else:
+        queue = DataApiQueue(settings, connections=settings.concurrency + 4)
     metrics = Metrics()
     worker = Worker(
         queue,
@@ -52,6 +58,7 @@ async def _run(settings: WorkerSettings) -> None:
             lease_seconds=settings.lease_seconds,
             grace_seconds=settings.grace_seconds,
             job_seconds=settings.job_seconds,
+            provider_rates=settings.provider_rates,
         ),
         metrics=metrics,
     )
@@ -66,7 +73,12 @@ async def _run(settings: WorkerSettings) -> None:
     except OSError:
         await queue.close()
         raise ConfigurationError(("SAUTI_METRICS_PORT: nothing can listen on this port",)) from None
-    doorbell = asyncio.create_task(Doorbell(settings, worker.ring, worker).run(), name="doorbell")
+    bell: Doorbell | ListenDoorbell
+    if settings.db_url is not None:
+        bell = ListenDoorbell(settings.db_url, worker.ring, worker)
+    else:
+        bell = Doorbell(settings, worker.ring, worker)
+    doorbell = asyncio.create_task(bell.run(), name="doorbell")
     log.info(
         "worker_started",
         kinds=sorted(handlers),

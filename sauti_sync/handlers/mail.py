@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-
 from sauti_sync import ics
-from sauti_sync.errors import Permanent, Retryable
+from sauti_sync.errors import Permanent
 from sauti_sync.events import Json, Lease
+from sauti_sync.handlers.message_context import MessageContext
 from sauti_sync.messages import render
 from sauti_sync.messages.mail import compose
 from sauti_sync.messages.sender import Sender, parse_address
 from sauti_sync.messages.smtp import MailTransport
-
-
-class _Part(BaseModel):
-    # hide_input_in_errors: a context that does not fit must not be quoted.
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class MailMessage(_Part):
-    """`message` of the context."""
-
-    id: str = Field(repr=False, pattern=r"^[0-9A-Za-z-]{1,64}$")
-    template: str
-    to: str = Field(repr=False)
-    locale: str = "en"
-    time_zone: str | None = None
-    case_code: str | None = Field(default=None, repr=False)
-
-
-class MailAppointment(_Part):
-    """`appointment` of the context, for messages about one. Place and meeting address are not read: mail is neutral."""
-
-    appointment_id: Annotated[str, Field(repr=False, pattern=r"^[0-9A-Za-z-]{1,64}$")]
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
-    status: str
-    sequence: int = Field(ge=0)
-    time_zone: str | None = None
-    revised_at: AwareDatetime
-    created_at: AwareDatetime
-
-
-class MailContext(_Part):
-    """What `job_context` says about a mail that is due."""
-
-    message: MailMessage
-    appointment: MailAppointment | None = None
 
 
 class MailHandler:
@@ -61,27 +22,12 @@ class MailHandler:
 
     async def handle(self, context: Json, lease: Lease) -> Json:
         """Send once; after a crash it may be sent once more, with the same Message-ID."""
-        try:
-            due = MailContext.model_validate(context)
-        except ValidationError:
-            # Retryable: a newer database may speak to an older worker for the length of a deployment.
-            raise Retryable("context_invalid") from None
+        due = MessageContext.read(context)
         try:
             to = parse_address(due.message.to)
         except ValueError:
             raise Permanent("address_invalid") from None
-        appointment = due.appointment
-        text = render.render(
-            due.message.template,
-            due.message.locale,
-            render.Facts(
-                link=self._link,
-                case_code=due.message.case_code,
-                starts_at=appointment.starts_at if appointment else None,
-                time_zone=due.message.time_zone or (appointment.time_zone if appointment else None),
-            ),
-        )
-        message = compose(text, self._sender, to, due.message.id, self._calendar(due))
+        message = compose(due.text(self._link), self._sender, to, due.message.id, self._calendar(due))
         lease.check()
         await self._transport.send(message, to.addr_spec)
         return {"outcome": "sent"}
@@ -90,7 +36,7 @@ class MailHandler:
         """Close idle connections."""
         await self._transport.close()
 
-    def _calendar(self, due: MailContext) -> tuple[ics.Method, bytes] | None:
+    def _calendar(self, due: MessageContext) -> tuple[ics.Method, bytes] | None:
         appointment = due.appointment
         if appointment is None:
             return None

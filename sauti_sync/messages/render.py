@@ -1,4 +1,4 @@
-"""Texts of messages. Pure: a template name, a language and a few neutral facts in; subject, plain text and HTML out.
+"""Texts of messages. Pure: a template name, a language and a few neutral facts in; subject, plain text, HTML, SMS out.
 
 The facts that a text can hold are the fields of `Facts`; there is no way to pass it a name, a service or a story.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_datetime
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from sauti_sync.errors import Permanent
@@ -35,12 +36,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One rendered message; `language` is the one it is written in."""
+    """One rendered message; `language` is the one it is written in. `sms` is one line."""
 
     language: str
     subject: str
     plain: str
     html: str
+    sms: str
 
 
 def render(template: str, locale: str, facts: Facts) -> Text:
@@ -56,6 +58,7 @@ def render(template: str, locale: str, facts: Facts) -> Text:
         "subject": message["subject"],
         "lead": message["lead"],
         "moment": format_moment(facts.starts_at, facts.time_zone, language) if facts.starts_at else None,
+        "short_moment": format_short_moment(facts.starts_at, facts.time_zone, language) if facts.starts_at else None,
         "case_code": facts.case_code,
         "link": facts.link,
     }
@@ -65,6 +68,7 @@ def render(template: str, locale: str, facts: Facts) -> Text:
         subject=message["subject"],
         plain=layouts.get_template("message.txt.j2").render(values),
         html=layouts.get_template("message.html.j2").render(values),
+        sms=layouts.get_template("message.sms.j2").render(values).strip(),
     )
 
 
@@ -76,21 +80,27 @@ def wording(locale: str, link: str) -> Wording:
 
 def format_moment(moment: datetime, time_zone: str | None, language: str) -> str:
     """A time in the reader's zone, with the zone and its offset: "Monday 23 November 2026, 14:00 (…, UTC+03:00)"."""
-    zone = _zone(time_zone)
-    local = moment.astimezone(zone)
-    dates = _words(language)["dates"]
+    local = moment.astimezone(_zone(time_zone))
+    name = local.tzinfo.key if isinstance(local.tzinfo, ZoneInfo) else "UTC"
+    shift = _offset(local)
+    zone = shift if name == "UTC" else f"{name}, {shift}"
+    return f"{_formatted(local, 'long', language)} ({zone})"
+
+
+def format_short_moment(moment: datetime, time_zone: str | None, language: str) -> str:
+    """The same for a small screen: "Mon 23 Nov, 14:00 (UTC+03:00)"."""
+    local = moment.astimezone(_zone(time_zone))
+    return f"{_formatted(local, 'short', language)} ({_offset(local)})"
+
+
+def _formatted(local: datetime, length: str, language: str) -> str:
+    pattern = _words(language)["dates"][length]
+    return format_datetime(local, pattern, tzinfo=local.tzinfo, locale=language.replace("-", "_"))
+
+
+def _offset(local: datetime) -> str:
     offset = local.strftime("%z")
-    shift = "UTC" if offset in ("+0000", "-0000") else f"UTC{offset[:3]}:{offset[3:5]}"
-    name = zone.key if isinstance(zone, ZoneInfo) else "UTC"
-    fields = {
-        "weekday": dates["weekdays"][local.weekday()],
-        "day": local.day,
-        "month": dates["months"][local.month - 1],
-        "year": local.year,
-        "time": local.strftime("%H:%M"),
-        "zone": shift if name == "UTC" else f"{name}, {shift}",
-    }
-    return str(dates["pattern"].format_map(fields))
+    return "UTC" if offset in ("+0000", "-0000") else f"UTC{offset[:3]}:{offset[3:5]}"
 
 
 @cache

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import aiosmtplib
 
-from sauti_sync.errors import Permanent, Retryable
+from sauti_sync.errors import Outage, Permanent, Retryable
 from sauti_sync.messages.sender import Sender
 from sauti_sync.messages.smtp_address import SmtpAddress, StartTls
 
@@ -105,16 +105,16 @@ class SmtpTransport:
             if address.start_tls is not StartTls.NEVER and connection.supports_extension("starttls"):
                 await connection.starttls()
             elif address.start_tls is StartTls.REQUIRE:
-                raise Retryable("smtp_insecure")
+                raise Outage("smtp_insecure")
             if address.username is not None:
                 await connection.login(address.username, address.password or "")
         except aiosmtplib.SMTPAuthenticationError:
             # The operator's mistake, not the message's: it stays retryable, and replayable from the dead letters.
             connection.close()
-            raise Retryable("smtp_auth_refused") from None
+            raise Outage("smtp_auth_refused") from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError):
             connection.close()
-            raise Retryable("smtp_unavailable") from None
+            raise Outage("smtp_unavailable") from None
         except BaseException:
             connection.close()
             raise
@@ -136,7 +136,7 @@ class SmtpTransport:
         except aiosmtplib.SMTPResponseException as refusal:
             raise _verdict(refusal.code, "message") from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError):
-            raise Retryable("smtp_unavailable") from None
+            raise Outage("smtp_unavailable") from None
 
 
 async def _part(connection: aiosmtplib.SMTP) -> None:
@@ -148,4 +148,6 @@ async def _part(connection: aiosmtplib.SMTP) -> None:
 def _verdict(code: int, what: str) -> Retryable | Permanent:
     if 500 <= code < 600:
         return Permanent(f"{what}_refused")
-    return Retryable(f"{what}_deferred" if 400 <= code < 500 else "smtp_unavailable")
+    if code == 421:  # RFC 5321, 3.8: the server is shutting down, whatever was asked
+        return Outage("smtp_unavailable")
+    return Retryable(f"{what}_deferred") if 400 <= code < 500 else Outage("smtp_unavailable")
