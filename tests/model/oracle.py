@@ -1,0 +1,410 @@
+"""What each request must do: the transitions of a case, by the contract.
+
+Each method foretells one request that the server has answered, and gives back what the answer must be: a `Row`, a
+plain value, or `Refused` with the symbols of every rule that the request breaks.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.model.cells import Row, Unknown, moment
+from tests.model.matching import HOUR, Matching
+from tests.model.people import NOT_FOUND, Appointment, Offer, Person, Refused, Report, Service
+
+Answer = Row | Refused | dict[str, Any] | None
+
+
+def refused(*symbols: str) -> Refused:
+    """Any of these is a right answer."""
+    return Refused(frozenset(symbols))
+
+
+class Oracle(Matching):
+    """The rules of a case."""
+
+    # Professionals
+
+    def set_verification(self, professional: Person, status: str) -> None:
+        """An administrator's decision about a professional."""
+        assert professional.professional is not None
+        before = professional.is_verified
+        professional.professional.set(verification_status=status)
+        if professional.is_verified and not before and not self._is_away(professional):
+            self.rematch(professional)
+        if before and not professional.is_verified:
+            self.end_offers(lambda offer: offer.owner is professional)
+
+    def set_service_verification(self, service: Service, status: str) -> None:
+        """An administrator's decision about a service."""
+        before = service.is_verified
+        service.row.set(verification_status=status)
+        if service.is_verified and service.row["is_active"]:
+            self.rematch(service.owner)
+        if before and not service.is_verified:
+            self.end_offers(lambda offer: offer.service is service)
+
+    def change_service(self, service: Service, **cells: Any) -> None:
+        """The owner changes a service."""
+        service.row.set(**cells)
+        if service.is_verified and service.row["is_active"]:
+            self.rematch(service.owner)
+
+    def set_away(self, professional: Person, until: datetime | None) -> None:
+        """A professional is out of office until then; None: is back."""
+        assert professional.professional is not None
+        changed = professional.away_until != until
+        professional.away_until = until
+        shown = None if until is None else moment(until)
+        professional.professional.set(out_of_office_until=shown)
+        if changed and professional.is_verified and not self._is_away(professional):
+            self.rematch(professional)
+
+    def _is_away(self, professional: Person) -> bool:
+        return professional.away_until is not None and professional.away_until > self.now
+
+    # Survivors
+
+    def file_report(self, owner: Person, cells: dict[str, Any]) -> Row:
+        """A report is filed; shared at once when it consents."""
+        shared = cells["consent_to_share"]
+        row = Row(
+            **{
+                "case_code": Unknown(lambda code: isinstance(code, str) and len(code) == 12),
+                "user_id": owner.id,
+                "incident_date": None,
+                "contact_email": None,
+                "emergency_contact": None,
+                "preferred_language": None,
+                "preferred_professional_gender": None,
+                "safe_contact_from": None,
+                "safe_contact_until": None,
+                "special_needs": [],
+                "consent_location": False,
+                "latitude": None,
+                "longitude": None,
+                "status": "pending" if shared else "recorded",
+                "match_status": "pending",
+                "ismatched": False,
+                "created_at": self.moment(),
+                "archived_at": None,
+            }
+            | cells
+        )
+        report = Report(row, owner, self.now)
+        self.reports.append(report)
+        if shared:
+            self.match(report)
+        return report.row
+
+    def request_support(self, caller: Person, report: Report) -> Answer:
+        """The owner shares a recorded report."""
+        if report.owner is not caller:
+            return Refused(NOT_FOUND)
+        if report.status == "withdrawn":
+            return refused("report_withdrawn")
+        if report.status == "archived":
+            return refused("case_not_open")
+        if report.status == "recorded":
+            report.row.set(consent_to_share=True, status="pending")
+            self.match(report)
+        return report.row
+
+    def correct(self, caller: Person, report: Report, cells: dict[str, Any]) -> Answer:
+        """The owner corrects story or contact; for everybody else there is no such row."""
+        if report.owner is not caller:
+            return None
+        if report.status == "withdrawn":
+            return refused("report_withdrawn")
+        if report.status == "archived":
+            return refused("case_not_open")
+        report.row.set(**cells)
+        return report.row
+
+    def withdraw(self, caller: Person, report: Report) -> Answer:
+        """Consent is withdrawn: what is open ends, and the future is cancelled."""
+        if report.owner is not caller:
+            return Refused(NOT_FOUND)
+        if report.status != "withdrawn":
+            for offer in report.offers:
+                if offer.status in ("pending", "accepted"):
+                    offer.row.set(match_status_type="withdrawn", closed_at=self.moment())
+            for appointment in self.appointments:
+                if appointment.offer.report is report and appointment.is_live and appointment.ends > self.now:
+                    self._cancel(appointment, caller, None)
+            self._settle(report)
+            report.row.set(status="withdrawn", consent_to_share=False, match_status="pending")
+        return report.row
+
+    def block(self, survivor: Person, professional: Person) -> bool:
+        """A survivor never wants to meet somebody; False: the row was there."""
+        if (survivor, professional) in self.blocks:
+            return False
+        self.blocks[survivor, professional] = Row(
+            survivor_id=survivor.id, professional_id=professional.id, created_at=self.written()
+        )
+        self.end_offers(
+            lambda offer: {offer.owner, offer.report.owner} == {survivor, professional} and survivor is not professional
+        )
+        return True
+
+    # Offers
+
+    def accept(self, caller: Person, offer: Offer, mode: str, starts: datetime | None, minutes: int) -> Answer:
+        """An offer is accepted by making an appointment."""
+        if offer.owner is not caller:
+            return Refused(NOT_FOUND)
+        broken = set()
+        if mode not in ("meet_now", "schedule_later") or (mode == "meet_now") != (starts is None):
+            broken.add("invalid_input")
+        begins = starts or self.now + HOUR
+        if begins <= self.now:
+            broken.add("in_the_past")
+        if not 30 <= minutes <= 120:
+            broken.add("invalid_duration")
+        if offer.status == "accepted" and not broken:
+            source = _source(mode)
+            same = [
+                appointment
+                for appointment in self.appointments
+                if appointment.offer is offer
+                and appointment.row["created_via"] == source
+                and (mode == "meet_now" or appointment.starts == begins)
+            ]
+            if same:
+                return same[0].row
+        if offer.report.status == "withdrawn":
+            broken.add("report_withdrawn")
+        if offer.status == "expired" or (offer.status == "pending" and offer.expires <= self.now):
+            broken.add("match_expired")
+        if offer.status not in ("pending", "expired") or self.is_blocked(caller, offer.report.owner):
+            broken.add("match_not_pending")
+        if not (caller.is_verified and offer.service.is_verified):
+            broken.add("not_verified")
+        parties = [caller, offer.report.owner]
+        if 30 <= minutes <= 120 and not self.is_free(parties, begins, begins + timedelta(minutes=minutes)):
+            broken.add("slot_taken")
+        if broken:
+            return refused(*broken)
+        return self._accepted(offer, mode, begins, minutes)
+
+    def _accepted(self, offer: Offer, mode: str, starts: datetime, minutes: int) -> Row:
+        report, kind = offer.report, offer.kind
+        for rival in report.offers_of(kind, "pending"):
+            if rival is not offer:
+                rival.row.set(match_status_type="superseded")
+        offer.row.set(match_status_type="accepted", responded_at=self.moment())
+        offer.was_accepted = True
+        report.row.set(ismatched=True, status="active", match_status="accepted")
+        report.clocks[kind].settled = True
+        for escalation in report.escalations:
+            if escalation.kind == kind:
+                escalation.resolved = True
+        row = Row(
+            appointment_id=Unknown(),
+            professional_id=offer.owner.id,
+            survivor_id=report.owner.id,
+            matched_services=offer.row.cell("id"),
+            appointment_date=moment(starts),
+            duration_minutes=minutes,
+            appointment_type="consultation",
+            status="confirmed",
+            created_via=_source(mode),
+            meeting_url=None,
+            location=None,
+            cancel_reason=None,
+            cancelled_by=None,
+            sequence=0,
+            series_id=None,
+            time_zone="UTC",
+            held_until=None,
+            created_at=self.written(),
+            updated_at=self.moment(),
+        )
+        appointment = Appointment(row, offer, starts, minutes)
+        self.appointments.append(appointment)
+        self.notify_parties(appointment, "appointment_confirmed")
+        return row
+
+    def decline(self, caller: Person, offer: Offer, reason: str | None) -> Answer:
+        """A professional passes; the next best is asked."""
+        if offer.owner is not caller:
+            return Refused(NOT_FOUND)
+        if offer.status == "declined":
+            return offer.row
+        if offer.status == "expired":
+            return refused("match_expired")
+        if offer.status != "pending":
+            return refused("match_not_pending")
+        offer.row.set(match_status_type="declined", responded_at=self.moment(), decline_reason=reason)
+        self.replace_offer(offer.report, offer.kind)
+        return offer.row
+
+    def open_case(self, caller: Person, offer: Offer) -> Answer:
+        """The story, for whom accepted it; logged."""
+        if offer.owner is not caller:
+            return Refused(NOT_FOUND)
+        broken = set()
+        if offer.report.status == "withdrawn":
+            broken.add("report_withdrawn")
+        if offer.status not in ("accepted", "completed"):
+            broken.add("case_not_open")
+        if not caller.is_verified:
+            broken.add("not_verified")
+        if broken:
+            return refused(*broken)
+        self.log_access(
+            offer.report,
+            match_id=offer.row.cell("id"),
+            actor_id=caller.id,
+            actor_role="professional",
+            door="open_case",
+        )
+        return self._case_file(offer)
+
+    def _case_file(self, offer: Offer) -> dict[str, Any]:
+        report = offer.report
+        hidden = ("user_id", "consent_to_share", "consent_location", "match_status", "ismatched", "archived_at")
+        session = ("appointment_id", "appointment_date", "duration_minutes", "appointment_type", "status")
+        return {
+            **{name: report.row[name] for name in REPORT_COLUMNS if name not in hidden},
+            "match_id": offer.row["id"],
+            "time_zone": report.owner.profile["time_zone"],
+            "sessions": [
+                {name: appointment.row[name] for name in session}
+                for appointment in sorted(self.appointments, key=lambda one: one.starts)
+                if appointment.offer is offer
+            ],
+        }
+
+    def complete_case(self, caller: Person, offer: Offer) -> Answer:
+        """One side says that the case is finished; both sides close it."""
+        report = offer.report
+        is_professional = caller is offer.owner
+        if not is_professional and caller is not report.owner:
+            return Refused(NOT_FOUND)
+        if offer.status == "completed":
+            return offer.row
+        if report.status == "withdrawn":
+            return refused("report_withdrawn", "case_not_open")
+        if offer.status != "accepted":
+            # To a survivor, an offer that nobody accepted does not exist.
+            return refused("case_not_open") if is_professional else Refused(NOT_FOUND)
+        mine, theirs = ("professional", "survivor") if is_professional else ("survivor", "professional")
+        if not offer.row.cell(f"{mine}_completed_at"):
+            offer.row.set(**{f"{mine}_completed_at": self.moment()})
+            if not offer.row.cell(f"{theirs}_completed_at"):
+                other = report.owner if is_professional else offer.owner
+                self.notify(other, "completion_requested", matched_services=offer.row.cell("id"))
+            if is_professional:
+                self.boosts.add((caller, report))
+                self.rematch(caller)
+        if offer.row.cell("professional_completed_at") and offer.row.cell("survivor_completed_at"):
+            self._close(offer, caller)
+        return offer.row
+
+    def _close(self, offer: Offer, caller: Person) -> None:
+        offer.row.set(match_status_type="completed", closed_at=self.moment())
+        for appointment in self.appointments:
+            if appointment.offer is offer and appointment.is_live and appointment.starts > self.now:
+                self._cancel(appointment, caller, None)
+        for party in (offer.owner, offer.report.owner):
+            self.notify(party, "case_closed", matched_services=offer.row.cell("id"))
+        report = offer.report
+        if not any(other.status in ("pending", "accepted") for other in report.offers):
+            self._settle(report)
+            report.row.set(status="archived", archived_at=self.moment())
+
+    def dispute(self, caller: Person, offer: Offer) -> Answer:
+        """The survivor says that it is not finished."""
+        if offer.report.owner is not caller:
+            return Refused(NOT_FOUND)
+        if offer.report.status == "withdrawn":
+            return refused("report_withdrawn", "invalid_transition" if offer.was_accepted else "not_found")
+        if not offer.was_accepted:
+            return refused("not_found", "invalid_transition") if offer.status == "withdrawn" else Refused(NOT_FOUND)
+        if offer.status != "accepted" or offer.row.cell("survivor_completed_at"):
+            return refused("invalid_transition")
+        if offer.row.cell("professional_completed_at"):
+            offer.row.set(professional_completed_at=None)
+            self.notify(offer.owner, "completion_disputed", matched_services=offer.row.cell("id"))
+        return offer.row
+
+    # Appointments
+
+    def cancel(self, caller: Person, appointment: Appointment, reason: str | None) -> Answer:
+        """Either party calls it off."""
+        if caller not in appointment.parties:
+            return Refused(NOT_FOUND)
+        if appointment.status == "cancelled":
+            return appointment.row
+        if not appointment.is_live:
+            return refused("invalid_transition")
+        self._cancel(appointment, caller, reason)
+        return appointment.row
+
+    def complete_appointment(self, caller: Person, appointment: Appointment) -> Answer:
+        """The professional says that it was held."""
+        if caller is not appointment.offer.owner:
+            return Refused(NOT_FOUND)
+        if appointment.status == "completed":
+            return appointment.row
+        if appointment.status != "confirmed":
+            return refused("invalid_transition")
+        appointment.row.set(status="completed", updated_at=self.moment())
+        return appointment.row
+
+    def _cancel(self, appointment: Appointment, caller: Person, reason: str | None) -> None:
+        appointment.row.set(
+            status="cancelled",
+            cancel_reason=reason,
+            cancelled_by=caller.id,
+            sequence=appointment.row["sequence"] + 1,
+            updated_at=self.moment(),
+        )
+        self.notify_parties(appointment, "appointment_cancelled")
+
+    def _settle(self, report: Report) -> None:
+        for clock in report.clocks.values():
+            clock.settled = True
+        for escalation in report.escalations:
+            escalation.resolved = True
+
+
+#: Every column of a report, by the contract.
+REPORT_COLUMNS = [
+    "report_id",
+    "case_code",
+    "user_id",
+    "incident_type",
+    "incident_description",
+    "incident_date",
+    "urgency",
+    "required_services",
+    "gender",
+    "age_category",
+    "survivor_name",
+    "contact_email",
+    "contact_phone",
+    "contact_preference",
+    "safe_contact_from",
+    "safe_contact_until",
+    "emergency_contact",
+    "preferred_language",
+    "preferred_professional_gender",
+    "special_needs",
+    "consent_to_share",
+    "consent_location",
+    "latitude",
+    "longitude",
+    "status",
+    "match_status",
+    "ismatched",
+    "created_at",
+    "archived_at",
+]
+
+
+def _source(mode: str) -> str:
+    return "meet_now" if mode == "meet_now" else "scheduled_acceptance"

@@ -1,0 +1,202 @@
+"""Who sees which cells: the contract's tables, in words, for each actor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+from tests.model.cells import Row, Unknown
+from tests.model.oracle import Oracle
+from tests.model.people import Escalation, Person, Report
+
+#: Relation → (its key, what a signed-in person sees of it).
+SEEN: dict[str, tuple[tuple[str, ...], Callable[[Oracle, Person], Iterable[Row]]]] = {}
+#: Relations that nothing in a walk writes to: everybody sees nothing in them.
+EMPTY = {
+    "appointment_clients",
+    "appointment_types",
+    "availability_exceptions",
+    "availability_rules",
+    "cal_com_conflicts",
+    "cal_com_connections",
+    "calendar_busy",
+    "calendar_connections",
+    "calendar_events",
+    "google_calendar_events",
+    "scheduling_preferences",
+}
+#: What a visitor without an account may ask for at all.
+PUBLIC = {"appointment_types", "professionals"}
+_HELD = ("accepted", "completed")
+
+
+def _relation(name: str, *key: str) -> Callable[[Callable[[Oracle, Person], Iterable[Row]]], None]:
+    def register(rows: Callable[[Oracle, Person], Iterable[Row]]) -> None:
+        SEEN[name] = (key, rows)
+
+    return register
+
+
+def visible(oracle: Oracle, person: Person | None, relation: str) -> tuple[tuple[str, ...], list[Row]]:
+    """Key and rows of what `person` (None: a visitor) sees of a relation.
+
+    Raises:
+        KeyError: the oracle does not know the relation.
+    """
+    if relation in EMPTY:
+        return (), []
+    key, rows = SEEN[relation]
+    if person is None:
+        return key, [p.professional for p in oracle.professionals if _is_bookable(p) and p.professional]
+    return key, list(rows(oracle, person))
+
+
+def _is_bookable(person: Person) -> bool:
+    return person.is_verified and bool(person.professional and person.professional["is_public_booking"])
+
+
+def _helpers(oracle: Oracle, person: Person) -> list[Any]:
+    """Accepted and completed offers of the person's own reports."""
+    return [offer for offer in oracle.offers if offer.report.owner is person and offer.status in _HELD]
+
+
+@_relation("profiles", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """The own row only."""
+    return [person.profile]
+
+
+@_relation("professionals", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """The own card, those who take public bookings, and who accepted a case of mine."""
+    mine = {offer.owner for offer in _helpers(oracle, person)}
+    return [
+        p.professional for p in oracle.professionals if p.professional and (p is person or _is_bookable(p) or p in mine)
+    ]
+
+
+@_relation("support_services", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Own ones, and the one that took a case of mine."""
+    mine = {offer.service for offer in _helpers(oracle, person)}
+    return [service.row for service in oracle.services if service.owner is person or service in mine]
+
+
+@_relation("reports", "report_id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Only the survivor."""
+    return [report.row for report in oracle.reports if report.owner is person]
+
+
+@_relation("matched_services", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """A professional own offers; a survivor accepted and completed ones."""
+    return [
+        offer.row
+        for offer in oracle.offers
+        if offer.owner is person or (offer.report.owner is person and offer.status in _HELD)
+    ]
+
+
+@_relation("appointments", "appointment_id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """The two parties."""
+    return [appointment.row for appointment in oracle.appointments if person in appointment.parties]
+
+
+@_relation("notifications", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Own rows."""
+    return oracle.notifications[person]
+
+
+@_relation("blocked_professionals", "survivor_id", "professional_id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """The survivor's own; who is blocked never learns of it."""
+    return [row for (survivor, _), row in oracle.blocks.items() if survivor is person]
+
+
+@_relation("access_log", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Who opened my reports."""
+    return oracle.access_log[person]
+
+
+@_relation("match_breakdowns", "match_id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Only administrators see every part of a score."""
+    return [offer.breakdown for offer in oracle.offers] if person.is_admin else []
+
+
+@_relation("escalations", "report_id", "service_type", "reason")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Administrators: masked facts, age, what was tried."""
+    if not person.is_admin:
+        return []
+    return [
+        _escalation(oracle, report, escalation)
+        for report in oracle.reports
+        for escalation in report.escalations
+        if not escalation.resolved
+    ]
+
+
+def _escalation(oracle: Oracle, report: Report, escalation: Escalation) -> Row:
+    minutes = (oracle.now - report.filed) // timedelta(minutes=1)
+    tried = {state: len(report.offers_of(escalation.kind, state)) for state in ("pending", "declined", "expired")}
+    return Row(
+        **escalation.cells,
+        service_type=escalation.kind,
+        reason=escalation.reason,
+        # A minute may end while the walk runs.
+        age_minutes=Unknown(lambda seen: seen in (minutes, minutes + 1)),
+        attempts={"offered": sum(offer.kind == escalation.kind for offer in report.offers)} | tried,
+    )
+
+
+@_relation("report_progress", "report_id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """How far my reports have come."""
+    return [_progress(oracle, report) for report in oracle.reports if report.owner is person]
+
+
+def _progress(oracle: Oracle, report: Report) -> Row:
+    services = {kind: _service_stage(oracle, report, kind) for kind in report.row["required_services"]}
+    # A survivor reads the appointments of offers that they see.
+    mine = [a for a in oracle.appointments if a.offer.report is report and a.offer.status in _HELD]
+    coming = sorted((a for a in mine if a.is_live and a.starts > oracle.now), key=lambda a: a.starts)
+    return Row(
+        report_id=report.row.cell("report_id"),
+        stage=_stage(report, set(services.values())),
+        services=services,
+        next_appointment_id=coming[0].row.cell("appointment_id") if coming else None,
+        next_appointment_date=coming[0].row.cell("appointment_date") if coming else None,
+        completed_sessions=sum(a.status == "completed" for a in mine),
+    )
+
+
+def _stage(report: Report, stages: set[str]) -> str:
+    if report.status in ("withdrawn", "archived"):
+        return report.status
+    for stage in ("awaiting_confirmation", "session_completed", "accepted_scheduled"):
+        if stage in stages:
+            return stage
+    if report.row["match_status"] == "escalated":
+        return "escalated"
+    return "matched" if "matched" in stages else "created"
+
+
+def _service_stage(oracle: Oracle, report: Report, kind: str) -> str:
+    holder = next(iter(report.offers_of(kind, *_HELD)), None)
+    if report.status == "withdrawn":
+        return "withdrawn"
+    if report.status == "archived" or (holder and holder.status == "completed"):
+        return "archived"
+    if holder:
+        marks = holder.row.cell("professional_completed_at") or holder.row.cell("survivor_completed_at")
+        held = any(a.offer is holder and a.status == "completed" for a in oracle.appointments)
+        return "awaiting_confirmation" if marks else "session_completed" if held else "accepted_scheduled"
+    if any(e.kind == kind and not e.resolved and e.reason != "no_child_specialist" for e in report.escalations):
+        return "escalated"
+    return "matched" if report.offers_of(kind, "pending") else "created"
