@@ -183,6 +183,66 @@ def test_an_acceptance_that_waits_while_its_professional_is_suspended_is_refused
     assert committed.count("public.appointments") == 0
 
 
+def test_an_acceptance_that_waits_while_its_service_is_rejected_is_refused(
+    committed: Cases, database: Database
+) -> None:
+    professional = committed.professional()
+    report_id = committed.file_report(committed.survivor())
+    match_id = committed.offer(report_id, professional)["id"]
+    reject = "update public.support_services set verification_status = 'rejected' where id = %s"
+    with Gate(database, reject, professional.service_id) as gate:
+        gate.start(partial(accept, professional.sql, match_id))
+        gate.until_waiting(1)
+        assert gate.open(commit=True) == ["not_verified"]
+    assert committed.offer(report_id, professional)["match_status_type"] == "withdrawn"
+
+
+def test_a_rejection_passes_by_the_case_that_is_being_accepted(committed: Cases, database: Database) -> None:
+    # The acceptance holds the report and needs the service: who holds the service must not wait for the report.
+    professional = committed.professional()
+    busy, free = (committed.file_report(committed.survivor()) for _ in range(2))
+    match_id = committed.offer(busy, professional)["id"]
+    reject = partial(committed.sql.execute, "update public.support_services set verification_status = 'rejected'")
+    hold_service = "select 1 from public.support_services where id = %s for update"
+    with Gate(database, hold_service, professional.service_id) as gate:
+        gate.start(reject)
+        gate.until_waiting(1)
+        gate.start(partial(accept, professional.sql, match_id))
+        gate.until_waiting(2)
+        _, accepted = gate.open()
+    assert accepted["status"] == "confirmed"
+    assert committed.offer(busy, professional)["match_status_type"] == "accepted"
+    assert committed.offer(free, professional)["match_status_type"] == "withdrawn"
+    assert deadlocks(database) == 0
+
+
+@pytest.mark.parametrize("first", ["accept", "block"])
+def test_an_acceptance_and_a_block_exclude_each_other(committed: Cases, database: Database, first: str) -> None:
+    professional, survivor = committed.professional(), committed.survivor()
+    report_id = committed.file_report(survivor)
+    match_id = committed.offer(report_id, professional)["id"]
+    calls = {
+        "accept": partial(accept, professional.sql, match_id),
+        "block": partial(
+            survivor.sql.execute,
+            "insert into public.blocked_professionals (professional_id) values (%s)",
+            (professional.id,),
+        ),
+    }
+    order = [first, *(name for name in calls if name != first)]
+    # Not "for update": that would hold up the foreign key of the block already.
+    with Gate(database, HOLD_PROFESSIONAL.replace("update", "no key update"), professional.id) as gate:
+        for position, name in enumerate(order, 1):
+            gate.start(calls[name])
+            gate.until_waiting(position)
+        outcomes = dict(zip(order, gate.open(), strict=True))
+    state = committed.offer(report_id, professional)["match_status_type"]
+    assert state == {"accept": "accepted", "block": "withdrawn"}[first]
+    assert (outcomes["accept"] == "match_not_pending") == (first == "block")
+    assert committed.count("public.blocked_professionals") == 1
+    assert deadlocks(database) == 0
+
+
 def test_a_case_that_is_being_withdrawn_does_not_open(committed: Cases, database: Database) -> None:
     case = committed.accepted()
     with Gate(database, "update public.reports set status = 'withdrawn' where report_id = %s", case.report_id) as gate:
