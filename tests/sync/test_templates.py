@@ -11,16 +11,18 @@ from sauti_sync.messages.render import Facts
 
 MOMENT = datetime(2026, 11, 23, 11, 5, tzinfo=UTC)
 FACTS = Facts(link="https://app.example", case_code="KAZI-417", starts_at=MOMENT, time_zone="Africa/Nairobi")
-#: The messages that the database may ask for.
-KINDS = (
-    "offer_made", "offer_reminder", "appointment_confirmed", "appointment_changed", "appointment_cancelled",
-    "appointment_requested", "completion_requested", "completion_disputed", "case_closed", "case_escalated",
-    "access_opened", "calendar_needs_reauth", "cal_com_conflict", "cal_com_needs_attention",
-)  # fmt: skip
+#: What the database may ask for; that none is missing is proved in test_worker_process.py.
+KINDS = render.templates("en")
 #: Whatever tells a stranger what this is about.
 TELLTALE = re.compile(
     r"surviv|abus|violen|assault|rape|victim|counsel|legal|lawyer|medic|shelter|police|traffick|stalk|traum|therap"
-    r"|support|help|profession|report|incident|sauti|crisis|urgent|safe|child",
+    r"|support|help|profession|report|incident|sauti|crisis|urgent|safe|child"
+    # Swahili
+    r"|manusura|mhanga|waathirika|mwathirika|unyanyas|dhuluma|ukatili|ubakaji|ushauri|nasaha|wakili|sheria|polisi"
+    r"|hospitali|daktari|makazi|msaada|usaidizi|mtaalamu|ripoti|tukio|dharura|haraka|usalama|mtoto|sauti"
+    # French
+    r"|survivan|abus|viol(?!et)|agress|victime|conseil|avocat|juridi|médec|refuge|foyer|traite|harcèl|psycho|thérap"
+    r"|soutien|aide|secours|signalement|plainte|crise|urgen|sécurit|enfant",
     re.IGNORECASE,
 )
 
@@ -30,7 +32,7 @@ TELLTALE = re.compile(
 def test_every_message_exists_in_every_language_and_is_neutral(kind: str, language: str) -> None:
     text = render.render(kind, language, FACTS)
     assert text.language == language
-    for part in (text.subject, text.plain, text.html):
+    for part in (text.subject, text.plain, text.html, text.sms, render.wording(language, FACTS.link).title):
         assert part.strip()
         assert not TELLTALE.search(part), TELLTALE.search(part)
     assert "{" not in text.plain
@@ -40,6 +42,46 @@ def test_every_message_exists_in_every_language_and_is_neutral(kind: str, langua
 @pytest.mark.parametrize("language", render.languages())
 def test_every_language_has_the_same_messages(language: str) -> None:
     assert render.templates(language) == render.templates("en")
+
+
+def test_there_are_texts_in_english_swahili_and_french() -> None:
+    assert render.languages() == ("en", "fr", "sw")
+
+
+@pytest.mark.parametrize("language", render.languages())
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_sms_is_one_short_line_without_the_case(kind: str, language: str) -> None:
+    sms = render.render(kind, language, FACTS).sms
+    assert len(sms.splitlines()) == 1
+    assert len(sms) <= 200, "three segments of an SMS with accents"
+    assert "KAZI" not in sms
+    assert sms.endswith(" https://app.example")
+
+
+@pytest.mark.parametrize(
+    ("language", "long", "short"),
+    [
+        ("en", "Monday 23 November 2026, 14:05 (Africa/Nairobi, UTC+03:00)", "Mon 23 Nov, 14:05 (UTC+03:00)"),
+        ("fr", "lundi 23 novembre 2026, 14:05 (Africa/Nairobi, UTC+03:00)", "lun. 23 nov., 14:05 (UTC+03:00)"),
+        ("sw", "Jumatatu 23 Novemba 2026, 14:05 (Africa/Nairobi, UTC+03:00)", "Jumatatu 23 Nov, 14:05 (UTC+03:00)"),
+    ],
+)
+def test_dates_are_in_the_readers_language(language: str, long: str, short: str) -> None:
+    assert render.format_moment(MOMENT, "Africa/Nairobi", language) == long
+    assert render.format_short_moment(MOMENT, "Africa/Nairobi", language) == short
+
+
+@pytest.mark.parametrize("language", render.languages())
+def test_no_language_borrows_a_sentence_from_another(language: str) -> None:
+    others = [other for other in render.languages() if other != language]
+    for kind in KINDS:
+        own = render.render(kind, language, FACTS).plain.splitlines()[0]
+        assert own not in [render.render(kind, other, FACTS).plain.splitlines()[0] for other in others]
+
+
+@pytest.mark.parametrize(("locale", "language"), [("sw-KE", "sw"), ("fr_CD", "fr"), ("FR", "fr"), ("sw-Latn-TZ", "sw")])
+def test_a_locale_reads_its_language(locale: str, language: str) -> None:
+    assert render.language_of(locale) == language
 
 
 def test_subjects_hold_no_fact() -> None:
