@@ -291,12 +291,7 @@ declare
   v_searched integer := 0;
 begin
   for v_due in
-    select r as report, c.*, pace.*,
-      not exists (
-        select 1
-        from public.matched_services as m
-        where m.report_id = c.report_id and m.service_type = c.service_type and m.match_status_type = 'pending'
-      ) as is_idle
+    select r as report, c.*, pace.*
     from private.response_clocks as c
     join public.reports as r on r.report_id = c.report_id
     cross join lateral (
@@ -353,7 +348,17 @@ begin
       perform private.escalate(v_due.report, v_due.service_type, 'no_answer');
       v_escalated := v_escalated + 1;
     end if;
-    if v_due.is_idle and v_due.searched_at + interval '5 minutes' <= v_now then
+    -- Read anew: a step above, or somebody before the report's lock was taken, may have asked somebody.
+    if exists (
+      select 1
+      from private.response_clocks as c
+      where c.report_id = v_due.report_id and c.service_type = v_due.service_type
+        and c.searched_at + interval '5 minutes' <= v_now
+    ) and not exists (
+      select 1
+      from public.matched_services as m
+      where m.report_id = v_due.report_id and m.service_type = v_due.service_type and m.match_status_type = 'pending'
+    ) then
       perform private.make_offers(v_due.report, v_due.service_type, private.offers_wanted(v_due.urgency));
       v_searched := v_searched + 1;
     end if;

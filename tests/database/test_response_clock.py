@@ -89,6 +89,17 @@ def test_the_circle_widens_and_then_falls(
     assert stages == {near.id: 0, farther.id: 1, far.id: 2}
 
 
+def test_a_wider_circle_asks_no_more_than_the_urgency_allows(cases: Cases) -> None:
+    for _ in range(12):
+        cases.professional(place=north(80))
+    report_id = file_at_nairobi(cases)
+    assert cases.offers(report_id) == []
+    cases.pass_time(minutes=40)
+    counts = due(cases)
+    assert (counts["widened"], counts["searched"]) == (1, 0)
+    assert len(cases.offers(report_id)) == 5
+
+
 def test_after_the_radius_has_fallen_replacements_may_be_far(
     cases: Cases, near: Professional, far: Professional
 ) -> None:
