@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from icalendar import Calendar, Event
+from icalendar import Alarm, Calendar, Event
 from icalendar.prop import vCalAddress, vText
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
@@ -41,6 +42,16 @@ class Entry:
     case_code: str | None = None
     location: str | None = None
     meeting_url: str | None = None
+    #: The owner's; for calendars that want to be told times in it.
+    time_zone: str = "UTC"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The owner's zone, UTC when it is unknown here."""
+        try:
+            return ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError):
+            return ZoneInfo("UTC")
 
     @property
     def is_cancelled(self) -> bool:
@@ -58,12 +69,19 @@ class Wording:
 
 
 def render(
-    entry: Entry, wording: Wording, *, method: Method | None = None, organizer: str | None = None, full: bool = False
+    entry: Entry,
+    wording: Wording,
+    *,
+    method: Method | None = None,
+    organizer: str | None = None,
+    full: bool = False,
+    reminder_minutes: int | None = None,
 ) -> bytes:
     """The calendar object, CRLF lines folded at 75 octets.
 
     `method` is for mail only: RFC 4791 forbids it in a stored object. `organizer` (a mail address) is what RFC 5546
-    asks for beside a method. `full` adds place and meeting address.
+    asks for beside a method. `full` adds place and meeting address. `reminder_minutes` before it the reader's calendar
+    shows the title again.
     """
     calendar = Calendar()
     calendar.add("prodid", "-//Appointment//Appointment//EN")
@@ -72,7 +90,7 @@ def render(
         calendar.add("method", method.value)
 
     event = Event()
-    event.add("uid", _line(entry.uid))
+    event.add("uid", one_line(entry.uid))
     event.add("sequence", entry.sequence)
     event.add("dtstamp", _utc(entry.revised_at))
     event.add("created", _utc(entry.created_at))
@@ -82,14 +100,20 @@ def render(
     event.add("status", _STATUS.get(entry.status, "CONFIRMED"))
     event.add("class", "PRIVATE")
     event.add("transp", "TRANSPARENT" if entry.is_cancelled else "OPAQUE")
-    event.add("summary", _line(wording.title))
-    event.add("description", _description(entry, wording, full))
+    event.add("summary", one_line(wording.title))
+    event.add("description", description(entry, wording, full))
     if _is_web_address(wording.link):
         event.add("url", wording.link)
     if full and entry.location:
-        event.add("location", _line(entry.location))
+        event.add("location", one_line(entry.location))
     if organizer is not None:
-        event["organizer"] = vCalAddress(f"mailto:{_line(organizer)}")
+        event["organizer"] = vCalAddress(f"mailto:{one_line(organizer)}")
+    if reminder_minutes is not None and not entry.is_cancelled:
+        alarm = Alarm()
+        alarm.add("action", "DISPLAY")
+        alarm.add("trigger", -timedelta(minutes=reminder_minutes))
+        alarm.add("description", one_line(wording.title))
+        event.add_component(alarm)
     calendar.add_component(event)
     return bytes(calendar.to_ical())
 
@@ -136,15 +160,16 @@ def says_the_same(seen: Seen, entry: Entry) -> bool:
 _STATUS = {"requested": "TENTATIVE", "cancelled": "CANCELLED"}
 
 
-def _description(entry: Entry, wording: Wording, full: bool) -> vText:
-    lines = [f"{wording.case}: {_line(entry.case_code)}"] if entry.case_code else []
+def description(entry: Entry, wording: Wording, full: bool) -> vText:
+    """Case code and link, one a line; the meeting address between them when `full`."""
+    lines = [f"{wording.case}: {one_line(entry.case_code)}"] if entry.case_code else []
     if full and entry.meeting_url and _is_web_address(entry.meeting_url):
         lines.append(entry.meeting_url)
-    lines.append(_line(wording.link))
+    lines.append(one_line(wording.link))
     return vText("\n".join(lines))
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """One line: control characters go, so that no value can begin a property of its own."""
     return _CONTROL.sub("", text.replace("\n", " ").replace("\t", " ")).strip()
 

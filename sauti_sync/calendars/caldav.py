@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -23,7 +22,10 @@ import httpx
 
 from sauti_sync import ics
 from sauti_sync.calendars.addresses import PinnedTransport, check_url
-from sauti_sync.calendars.interface import Opener, RemoteEvent
+from sauti_sync.calendars.busy import Pulled, Window
+from sauti_sync.calendars.caldav_busy import CalDavReader
+from sauti_sync.calendars.interface import Account, Opener, RemoteEvent
+from sauti_sync.calendars.wording import REMINDER_MINUTES
 from sauti_sync.credentials import CalDavCredentials
 from sauti_sync.errors import Permanent, Retryable, SautiError
 from sauti_sync.events import Lease
@@ -31,6 +33,8 @@ from sauti_sync.events import Lease
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _REQUEST_SECONDS = 20.0
 _ANSWER_BYTES = 1_048_576
+#: Of a report over a whole calendar.
+_REPORT_BYTES = 16 * 1_048_576
 _ROUNDS = 4
 _RESOURCE = re.compile(r"[A-Za-z0-9%@=+_~!$&'(),;-][A-Za-z0-9.%@=+_~!$&'(),;-]{0,254}")
 #: A strong entity tag. A weak one (`W/"…"`) must not be used for If-Match and counts as none.
@@ -56,6 +60,7 @@ class CalDavCalendar:
 
     def __init__(self, credentials: CalDavCredentials, transport: httpx.AsyncBaseTransport) -> None:
         self._collection = credentials.url.rstrip("/") + "/"
+        self._username = credentials.username
         self._http = httpx.AsyncClient(
             transport=transport,
             auth=httpx.BasicAuth(credentials.username, credentials.password),
@@ -70,8 +75,8 @@ class CalDavCalendar:
     def opener(cls, *, allow_private: bool) -> Opener:
         """Opens calendars under the address policy."""
 
-        def open_calendar(secret: Mapping[str, Any]) -> CalDavCalendar:
-            credentials = CalDavCredentials.read(secret)
+        def open_calendar(account: Account) -> CalDavCalendar:
+            credentials = CalDavCredentials.read(account.secret)
             check_url(credentials.url, allow_private=allow_private)
             inner = httpx.AsyncHTTPTransport(verify=_trust(), trust_env=False)
             return cls(credentials, PinnedTransport(inner, allow_private=allow_private))
@@ -86,19 +91,20 @@ class CalDavCalendar:
         known: RemoteEvent | None,
         full: bool,
         lease: Lease,
-    ) -> RemoteEvent:
+    ) -> RemoteEvent | None:
         """Create or update; see calendars/interface.py."""
         name = _resource(known.external_event_id if known else f"{appointment_id}.ics")
-        document = ics.render(entry, wording, full=full)
+        document = ics.render(entry, wording, full=full, reminder_minutes=REMINDER_MINUTES)
         condition = {"If-None-Match": "*"} if known is None else _if_match(known.etag)
         # Without an etag there is no condition to write under, so look first.
         look = known is not None and not condition
+        recreated = False
         for _ in range(_ROUNDS):
             if not look:
                 lease.check()
                 answer = await self._request("PUT", name, document, {"Content-Type": _CALENDAR, **condition})
                 if answer.status in (200, 201, 204):
-                    return RemoteEvent(name, answer.etag)
+                    return RemoteEvent(name, answer.etag, recreated=recreated)
                 if _is_uid_conflict(answer):
                     # The owner has imported the mailed appointment: that event becomes ours.
                     name = await self._find(entry.uid) or _give_up("calendar_conflict")
@@ -107,13 +113,16 @@ class CalDavCalendar:
             seen = await self._request("GET", name)
             look = False
             if seen.status in (404, 410):
+                if known is not None and known.is_final:
+                    return None
+                recreated = known is not None
                 condition = {"If-None-Match": "*"}
                 continue
             if seen.status != 200:
                 raise _verdict(seen)
             event = ics.read(seen.body)
             if event is not None and ics.says_the_same(event, entry):
-                return RemoteEvent(name, seen.etag)
+                return RemoteEvent(name, seen.etag, recreated=recreated)
             # Read, then confirmed, then written under the etag that was read: if another worker had the lease in
             # between, one of the two fails.
             await lease.confirm()
@@ -132,6 +141,24 @@ class CalDavCalendar:
                 answer = await self._request("DELETE", other)
         if answer.status not in (200, 202, 204, 404, 410):
             raise _verdict(answer)
+
+    async def pull(self, window: Window, cursor: str | None) -> Pulled:
+        """What takes time, by sync token or entity tags; see caldav_busy.py."""
+
+        async def ask(method: str, name: str, content: bytes, depth: str) -> tuple[int, bytes]:
+            headers = {"Content-Type": "application/xml", "Depth": depth}
+            answer = await self._request(method, name, content, headers, _REPORT_BYTES)
+            if answer.status in (408, 425, 429) or (answer.status >= 500 and answer.status != 507):
+                raise _verdict(answer)
+            return answer.status, answer.body
+
+        reader = CalDavReader(
+            ask, self._collection, self._username, lambda status: _verdict(_Answer(status, None, None, b""))
+        )
+        return await reader.pull(window, cursor)
+
+    async def revoke(self) -> None:
+        """An app password is withdrawn where it was made; nothing is to be told here."""
 
     async def close(self) -> None:
         """Close the connection."""
@@ -155,7 +182,12 @@ class CalDavCalendar:
         return None
 
     async def _request(
-        self, method: str, name: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        name: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        limit: int = _ANSWER_BYTES,
     ) -> _Answer:
         body = bytearray()
         try:
@@ -167,7 +199,7 @@ class CalDavCalendar:
                     raise Permanent("calendar_answer_invalid")
                 async for chunk in response.aiter_raw():
                     body += chunk
-                    if len(body) > _ANSWER_BYTES:
+                    if len(body) > limit:
                         raise Permanent("calendar_answer_invalid")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
             raise Retryable("calendar_unavailable") from None

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from sauti_sync import ics
-from sauti_sync.calendars.interface import Opener, RemoteEvent
-from sauti_sync.credentials import TokenKeys
-from sauti_sync.errors import Permanent, Retryable
+from sauti_sync.calendars.interface import RemoteEvent
+from sauti_sync.errors import Retryable
 from sauti_sync.events import Json, Lease
+from sauti_sync.handlers.connection import Calendars, Connection, Part
 from sauti_sync.messages import render
 
 
-class _Part(BaseModel):
-    # hide_input_in_errors: a context that does not fit must not be quoted.
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class Connection(_Part):
-    """`connection` of the context."""
-
-    id: str
-    user_id: str = Field(repr=False)
-    provider: str
-    credentials: str = Field(repr=False)
-    detail_level: Literal["neutral", "full"] = "neutral"
-    locale: str = "en"
-
-
-class CalendarEvent(_Part):
+class CalendarEvent(Part):
     """`event` of the context."""
 
     appointment_id: str = Field(pattern=r"^[0-9A-Za-z-]{1,64}$")
@@ -47,14 +30,15 @@ class CalendarEvent(_Part):
     created_at: AwareDatetime
 
 
-class Mapped(_Part):
+class Mapped(Part):
     """`mapping` of the context: the event as it was last synced."""
 
     external_event_id: str
     etag: str | None = None
+    is_final: bool = False
 
 
-class CalendarContext(_Part):
+class CalendarContext(Part):
     """What `job_context` says about a calendar event that is due."""
 
     operation: Literal["upsert", "delete"]
@@ -66,9 +50,8 @@ class CalendarContext(_Part):
 class CalendarEventHandler:
     """Brings one calendar in line with the database."""
 
-    def __init__(self, keys: TokenKeys, openers: Mapping[str, Opener], link: str) -> None:
-        self._keys = keys
-        self._openers = openers
+    def __init__(self, calendars: Calendars, link: str) -> None:
+        self._calendars = calendars
         self._link = link
 
     async def handle(self, context: Json, lease: Lease) -> Json:
@@ -78,13 +61,9 @@ class CalendarEventHandler:
         except ValidationError:
             # Retryable: a newer database may speak to an older worker for the length of a deployment.
             raise Retryable("context_invalid") from None
-        opener = self._openers.get(due.connection.provider)
-        if opener is None:
-            raise Permanent("provider_unknown")
-        secret = self._keys.decrypt(due.connection.credentials, due.connection.user_id, due.connection.provider)
-        known = RemoteEvent(due.mapping.external_event_id, due.mapping.etag) if due.mapping else None
-        event = due.event
-        calendar = opener(secret)
+        mapping, event = due.mapping, due.event
+        known = RemoteEvent(mapping.external_event_id, mapping.etag, is_final=mapping.is_final) if mapping else None
+        calendar = self._calendars.open(due.connection)
         try:
             if due.operation == "delete":
                 await calendar.remove(event.appointment_id, known, lease)
@@ -100,15 +79,19 @@ class CalendarEventHandler:
                 case_code=event.case_code,
                 location=event.location,
                 meeting_url=event.meeting_url,
+                time_zone=due.connection.time_zone,
             )
             words = render.wording(due.connection.locale, self._link)
             full = due.connection.detail_level == "full"
             remote = await calendar.put(event.appointment_id, entry, words, known, full, lease)
+            if remote is None:
+                return {"outcome": "dismissed", "sequence": event.sequence}
             return {
                 "outcome": "synced",
                 "external_event_id": remote.external_event_id,
                 "etag": remote.etag,
                 "sequence": event.sequence,
+                "recreated": remote.recreated,
             }
         finally:
             await calendar.close()

@@ -9,6 +9,7 @@ import pytest
 
 from sauti_sync.calendars.addresses import PinnedTransport, check_url, is_public
 from sauti_sync.calendars.caldav import CalDavCalendar
+from sauti_sync.calendars.interface import Account
 from sauti_sync.errors import Permanent, Retryable
 from tests.sync.certificates import Authority
 
@@ -135,7 +136,8 @@ async def test_a_calendar_of_a_user_cannot_reach_a_server_inside(inside: tuple[i
     port, heard = inside
     open_calendar = CalDavCalendar.opener(allow_private=False)
     for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
-        calendar = open_calendar({"url": f"https://{host}:{port}/cal/", "username": "u", "password": "p"})
+        url = f"https://{host}:{port}/cal/"
+        calendar = open_calendar(Account("", "caldav", url, {"url": url, "username": "u", "password": "p"}))
         with pytest.raises((Permanent, Retryable)):
             await calendar._request("GET", "x.ics")  # type: ignore[attr-defined]  # the way every call takes
         await calendar.close()
