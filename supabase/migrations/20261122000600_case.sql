@@ -314,15 +314,20 @@ begin
         select 1 from public.appointments as a where a.matched_services = holder.id and a.status = 'completed'
       ) then 'session_completed'
       when holder.id is not null then 'accepted_scheduled'
+      -- As update_match_status: silence comes before open offers, want of candidates after them.
       when exists (
         select 1 from private.escalations as e
         where e.report_id = v_report.report_id and e.service_type = required.service_type and e.resolved_at is null
-          and e.reason <> 'no_child_specialist'
+          and e.reason = 'no_answer'
       ) then 'escalated'
       when exists (
         select 1 from public.matched_services as m
         where m.report_id = v_report.report_id and m.service_type = required.service_type and m.match_status_type = 'pending'
       ) then 'matched'
+      when exists (
+        select 1 from private.escalations as e
+        where e.report_id = v_report.report_id and e.service_type = required.service_type and e.resolved_at is null
+      ) then 'escalated'
       else 'created'
     end)
     from unnest(v_report.required_services) as required (service_type)

@@ -55,6 +55,26 @@ def test_an_escalated_and_a_withdrawn_report_say_so(cases: Cases) -> None:
     assert (progress(survivor)["stage"], progress(survivor)["services"]) == ("withdrawn", {"counseling": "withdrawn"})
 
 
+def test_a_report_that_found_somebody_after_all_says_so(cases: Cases) -> None:
+    survivor = cases.survivor()
+    report_id = cases.file_report(survivor)
+    assert progress(survivor)["stage"] == "escalated"
+    professional = cases.professional()
+    assert (progress(survivor)["stage"], progress(survivor)["services"]) == ("matched", {"counseling": "matched"})
+    call(professional.sql, "decline_match", cases.offer(report_id, professional)["id"])
+    assert (progress(survivor)["stage"], progress(survivor)["services"]) == ("escalated", {"counseling": "escalated"})
+
+
+def test_silence_is_told_even_while_somebody_is_still_asked(cases: Cases) -> None:
+    cases.sql.execute("update private.matching_settings set offer_ttl_others = '9 days'")
+    survivor = cases.survivor()
+    cases.professional()
+    cases.file_report(survivor)
+    cases.pass_time(hours=25)
+    cases.run_due_timers()
+    assert (progress(survivor)["stage"], progress(survivor)["services"]) == ("escalated", {"counseling": "escalated"})
+
+
 def test_each_service_has_its_own_stage(cases: Cases) -> None:
     survivor = cases.survivor()
     counselor = cases.professional()
