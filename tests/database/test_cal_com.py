@@ -392,6 +392,47 @@ def test_all_stories_at_once_in_any_order_and_repetition_have_the_same_end(cases
     assert diary.live() == sorted(end), uids(order)
 
 
+Told = tuple[str, int, int | None, int, int]
+
+#: What Cal.com could tell: event, which booking, which one it replaces, minute of making, which of its times.
+TELLING = st.tuples(
+    st.sampled_from(["CREATED", "REQUESTED", "RESCHEDULED", "PAID", "CANCELLED"]),
+    st.integers(0, 3),
+    st.none() | st.integers(0, 3),
+    st.integers(0, 5),
+    st.integers(0, 2),
+)
+
+
+def is_consistent(told: list[Told]) -> bool:
+    """Whether each booking replaces one earlier booking at most, and each event has one body."""
+    replaced: dict[int, int] = {}
+    for _, number, former, _, _ in told:
+        if former is not None and (former >= number or replaced.setdefault(number, former) != former):
+            return False
+    return len({(trigger, number, minute) for trigger, number, _, minute, _ in told}) == len(told)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(told=st.lists(TELLING, min_size=1, max_size=8), data=st.data())
+def test_no_telling_breaks_and_the_order_of_a_consistent_one_does_not_matter(
+    cases: Cases, told: list[Told], data: st.DataObject
+) -> None:
+    story = Story(DAY)
+    events = []
+    for trigger, number, former, minute, variant in told:
+        more = {} if former is None else {"rescheduleUid": f"uid {former}"}
+        status = "PENDING" if trigger == "REQUESTED" else "ACCEPTED"
+        # Times of their own: who is there first decides about an overlap.
+        event = story.booking(f"BOOKING_{trigger}", f"uid {number}", 9 * number + 3 * variant, status=status, **more)
+        events.append(event | {"createdAt": stamp(DAY - timedelta(days=30) + timedelta(minutes=minute))})
+    one, other = Diary(cases), Diary(cases)
+    one.take_all(events)
+    other.take_all(data.draw(st.permutations(events)))
+    if is_consistent(told):
+        assert one.live() == other.live()
+
+
 # Conflicts
 
 
