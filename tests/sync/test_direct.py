@@ -1,0 +1,153 @@
+"""The queue over a connection of its own: the same promises as over the Data API; its bell rings after the commit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+import pytest
+from pydantic import SecretStr
+
+from sauti_sync.direct import DirectQueue, ListenDoorbell
+from sauti_sync.errors import LeaseLost, QueueRefused, QueueUnavailable
+from sauti_sync.events import Job
+from tests.support.database import Database
+from tests.sync.stage import Stage
+from tests.sync.waiting import until
+
+
+Add = Callable[..., None]
+
+
+@pytest.fixture
+async def direct(database: Database) -> AsyncIterator[DirectQueue]:
+    queue = DirectQueue(SecretStr(database.url))
+    await queue.open()
+    yield queue
+    await queue.close()
+
+
+@pytest.fixture
+def add(database: Database) -> Add:
+    connection = database.as_admin_sql()
+
+    def insert(count: int = 1, kind: str = "probe") -> None:
+        connection.execute(
+            "insert into private.outbox_jobs (kind, dedupe_key, run_at)"
+            " select %s, gen_random_uuid()::text, private.clock() from generate_series(1, %s)",
+            (kind, count),
+        )
+
+    return insert
+
+
+async def claim(queue: DirectQueue, count: int = 100, seconds: int = 30) -> list[Job]:
+    return await queue.claim("test", count, seconds, ("probe",))
+
+
+async def test_jobs_are_claimed_read_extended_and_settled(direct: DirectQueue, add: Add) -> None:
+    add(5)
+    jobs = await claim(direct)
+    assert [job.attempt for job in jobs] == [1] * 5
+    contexts = await asyncio.gather(*(direct.context(job) for job in jobs))
+    assert contexts == [{"state": "due", "kind": "probe"}] * 5
+    await direct.extend(jobs[0], 60)
+    await asyncio.gather(*(direct.complete(job, {"outcome": "seen"}) for job in jobs[:3]))
+    await direct.fail(jobs[3], "some_error", 60.0)
+    await direct.fail(jobs[4], "some_error", None)
+    told = await direct.statistics()
+    assert (told["pending"], told["running"], told["dead"]) == (1, 0, 1)
+    assert "expired" in await direct.run_due_timers()
+
+
+async def test_a_stale_lease_is_lost_alone_and_in_company(direct: DirectQueue, add: Add) -> None:
+    add(3)
+    jobs = await claim(direct)
+    stale = Job(jobs[0].job_id, "probe", 1, 3, "00000000-0000-0000-0000-000000000000", jobs[0].queued_at)
+    for call in (
+        direct.context(stale),
+        direct.complete(stale, {}),
+        direct.fail(stale, "error", 1),
+        direct.extend(stale, 9),
+    ):
+        with pytest.raises(LeaseLost):
+            await call
+    answers = await asyncio.gather(
+        direct.complete(stale, {}), direct.complete(jobs[1], {}), direct.complete(jobs[2], {}), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [LeaseLost, type(None), type(None)]
+
+
+async def test_one_result_that_is_refused_does_not_cost_the_others_theirs(direct: DirectQueue, add: Add) -> None:
+    add(3)
+    jobs = await claim(direct)
+    huge = {"outcome": [job.lease_token * 5 for job in jobs] * 100}
+    answers = await asyncio.gather(
+        direct.complete(jobs[0], {}),
+        direct.complete(jobs[1], huge),
+        direct.complete(jobs[2], {}),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [type(None), QueueRefused, type(None)]
+
+
+async def test_the_worker_has_no_more_rights_than_over_the_data_api(direct: DirectQueue) -> None:
+    async with direct._pool.connection() as connection:
+        row = await (await connection.execute("select current_user::text as role")).fetchone()
+    assert row == {"role": "service_role"}
+
+
+async def test_a_database_that_is_not_there_is_unavailable() -> None:
+    queue = DirectQueue(SecretStr("postgresql://127.0.0.1:1/none"))
+    queue._pool.timeout = 0.2
+    await queue.open()
+    with pytest.raises(QueueUnavailable):
+        await claim(queue)
+    await queue.close()
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.ups = 0
+        self.downs: list[str] = []
+
+    def doorbell_up(self) -> None:
+        self.ups += 1
+
+    def doorbell_down(self, reason: str) -> None:
+        self.downs.append(reason)
+
+
+async def test_a_commit_rings_and_a_lost_connection_is_made_again(database: Database, add: Add) -> None:
+    watcher, rings = Watcher(), []
+    bell = asyncio.create_task(ListenDoorbell(SecretStr(database.url), lambda: rings.append(1), watcher).run())
+    try:
+        await until(lambda: watcher.ups == 1 and rings)
+        count = len(rings)
+        add(20)
+        await until(lambda: len(rings) > count)
+        assert len(rings) == count + 1, "one ring for one commit"
+        database.as_superuser().execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'sauti_sync' and query ilike 'listen%' and datname = current_database()"
+        )
+        await until(lambda: watcher.ups == 2)
+        assert watcher.downs == ["connection"]
+        count = len(rings)
+        add()
+        await until(lambda: len(rings) > count)
+    finally:
+        bell.cancel()
+        with suppress(asyncio.CancelledError):
+            await bell
+
+
+async def test_a_worker_with_a_database_address_works_without_the_data_api(stage: Stage) -> None:
+    worker = stage.start_worker(
+        SAUTI_DB_URL=stage.stack.addresses.db_url, SUPABASE_URL="http://127.0.0.1:9", SAUTI_POLL_SECONDS="600"
+    )
+    await until(lambda: worker.lines("doorbell_up"), 15, what=worker.log())
+    stage.add_appointment()
+    await until(lambda: stage.are_done("mail"), 10, what=worker.log())
+    assert len(stage.mails()) == 1
+    assert await worker.stop() == 0
+    assert stage.stack.addresses.db_url not in worker.log()
