@@ -18,6 +18,7 @@ for select to authenticated
 using (
   id = (select auth.uid())
   or (verification_status = 'verified' and is_public_booking)
+  or (select private.is_admin())
   or id = any (array(
     select m.professional_id
     from public.matched_services as m
@@ -25,7 +26,7 @@ using (
       and m.report_id = any (array(select r.report_id from public.reports as r where r.user_id = (select auth.uid())))
   ))
 );
-comment on policy select_known on public.professionals is 'The own row, public booking, or a professional who accepted one of my reports.';
+comment on policy select_known on public.professionals is 'The own row, public booking, a professional who accepted one of my reports; and administrators, who verify them.';
 
 create policy update_own on public.professionals
 for update to authenticated

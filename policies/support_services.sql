@@ -17,6 +17,7 @@ create policy select_known on public.support_services
 for select to authenticated
 using (
   professional_id = (select auth.uid())
+  or (select private.is_admin())
   or id = any (array(
     select m.service_id
     from public.matched_services as m
@@ -24,7 +25,7 @@ using (
       and m.report_id = any (array(select r.report_id from public.reports as r where r.user_id = (select auth.uid())))
   ))
 );
-comment on policy select_known on public.support_services is 'Own services, or the one that accepted a report of mine.';
+comment on policy select_known on public.support_services is 'Own services, or the one that accepted a report of mine; and administrators, who verify them.';
 
 create policy insert_own on public.support_services
 for insert to authenticated

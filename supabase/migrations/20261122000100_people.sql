@@ -129,6 +129,57 @@ comment on column public.blocked_professionals.survivor_id is 'Who blocks.';
 comment on column public.blocked_professionals.professional_id is 'Who is blocked.';
 comment on column public.blocked_professionals.created_at is 'Since when.';
 
+create table public.verification_documents (
+  id uuid primary key default gen_random_uuid(),
+  professional_id uuid not null default auth.uid() references public.professionals (id) on delete cascade,
+  service_id uuid references public.support_services (id) on delete cascade,
+  kind text not null,
+  file_name text not null,
+  media_type text not null,
+  size_bytes bigint not null,
+  sha256 text not null,
+  created_at timestamptz not null default now(),
+  constraint verification_documents_kind_known check (kind in ('licence', 'diploma', 'identity', 'registration', 'reference', 'other')),
+  constraint verification_documents_file_name_clean check (private.is_clean_text(file_name, 200) and file_name ~ '[^[:space:]]'),
+  constraint verification_documents_media_type_format check (media_type ~ '^[a-z]{1,40}/[a-z0-9.+-]{1,80}$'),
+  constraint verification_documents_size_range check (size_bytes between 1 and 104857600),
+  constraint verification_documents_sha256_format check (sha256 ~ '^[0-9a-f]{64}$'),
+  constraint verification_documents_once unique (professional_id, sha256)
+);
+create index verification_documents_service_id_idx on public.verification_documents (service_id);
+comment on table public.verification_documents is 'What a professional presents for verification: what kind of paper, and a hash to recognise it by. The papers themselves are kept elsewhere.';
+comment on column public.verification_documents.id is 'Key.';
+comment on column public.verification_documents.professional_id is 'Who presents it.';
+comment on column public.verification_documents.service_id is 'The service it is for; null = the professional.';
+comment on column public.verification_documents.kind is 'licence, diploma, identity, registration, reference or other.';
+comment on column public.verification_documents.file_name is 'One line of at most 200 characters.';
+comment on column public.verification_documents.media_type is 'Such as application/pdf.';
+comment on column public.verification_documents.size_bytes is '1 byte to 100 MiB.';
+comment on column public.verification_documents.sha256 is 'Of the file, in lower-case hexadecimal.';
+comment on column public.verification_documents.created_at is 'When it was presented.';
+
+create table public.verification_decisions (
+  id uuid primary key default gen_random_uuid(),
+  professional_id uuid not null references public.professionals (id) on delete cascade,
+  service_id uuid references public.support_services (id) on delete cascade,
+  status public.verification_status not null,
+  note text,
+  decided_by uuid references public.profiles (id) on delete set null,
+  created_at timestamptz not null default now(),
+  constraint verification_decisions_note_length check (length(note) <= 1000)
+);
+create index verification_decisions_professional_id_idx on public.verification_decisions (professional_id, created_at desc);
+create index verification_decisions_service_id_idx on public.verification_decisions (service_id);
+create index verification_decisions_decided_by_idx on public.verification_decisions (decided_by);
+comment on table public.verification_decisions is 'What administrators decided about a professional or a service, and why. Written by verify_professional and verify_service.';
+comment on column public.verification_decisions.id is 'Key.';
+comment on column public.verification_decisions.professional_id is 'About whom.';
+comment on column public.verification_decisions.service_id is 'About which service; null = the professional.';
+comment on column public.verification_decisions.status is 'What was decided.';
+comment on column public.verification_decisions.note is 'Why; at most 1000 characters. The professional reads it.';
+comment on column public.verification_decisions.decided_by is 'Which administrator; not readable through the API.';
+comment on column public.verification_decisions.created_at is 'When.';
+
 -- supabase/schemas/10_people/is_admin.sql
 -- Whether the caller is an administrator.
 --
@@ -151,6 +202,31 @@ $$;
 comment on function private.is_admin() is 'True when the signed-in user''s profile is of type admin.';
 revoke all on function private.is_admin() from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to anon, authenticated, service_role;
+
+-- supabase/schemas/10_people/require_admin.sql
+-- Who is calling, if it is an administrator: the id, or a refusal.
+--
+-- Called first by every function for administrators. Everybody else gets the same answer, whatever they asked about.
+-- Locks: none.
+
+create or replace function private.require_admin()
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+begin
+  if not private.is_admin() then
+    perform private.raise_error('not_allowed', 'Only administrators may call this.');
+  end if;
+  return v_user_id;
+end;
+$$;
+comment on function private.require_admin() is 'The signed-in administrator''s id; raises not_authenticated (401) or not_allowed (403).';
+revoke all on function private.require_admin() from public, anon, authenticated, service_role;
 
 -- supabase/schemas/10_people/tg_professionals__default_booking_slug.sql
 -- A professional's booking address is sauti-<id> until they choose one.
@@ -210,3 +286,125 @@ revoke all on function private.tg_users__create_profile() from public, anon, aut
 create trigger _500_create_profile
 after insert on auth.users
 for each row execute function private.tg_users__create_profile();
+
+-- supabase/schemas/10_people/verify_professional.sql
+-- An administrator decides about a professional, with a reason that the professional can read.
+--
+-- Called by administrators; a repeated decision adds nothing. Leaving verified withdraws open offers and hands cases over
+-- (triggers on the table). Definer: verification is not writable directly. Locks: the professional, then what it changes.
+
+create or replace function private.verify_professional(professional_id uuid, status public.verification_status, note text)
+returns public.professionals
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_admin_id uuid := private.require_admin();
+  v_professional public.professionals;
+begin
+  if length(note) > 1000 or (status in ('rejected', 'suspended') and coalesce(note, '') !~ '[^[:space:]]') then
+    perform private.raise_error('invalid_input', 'note: at most 1000 characters, and not empty when something is rejected or suspended.');
+  elsif status is null then
+    perform private.raise_error('invalid_input', 'status: missing');
+  end if;
+  select x.* into v_professional from public.professionals as x where x.id = verify_professional.professional_id for no key update;
+  if not found then
+    perform private.raise_error('not_found');
+  elsif v_professional.verification_status = status then
+    return v_professional;
+  end if;
+  insert into public.verification_decisions (professional_id, service_id, status, note, decided_by, created_at)
+  values (v_professional.id, null, verify_professional.status, verify_professional.note, v_admin_id, private.clock());
+  update public.professionals as x
+  set verification_status = verify_professional.status
+  where x.id = v_professional.id
+  returning x.* into v_professional;
+  perform private.notify(array[v_professional.id], 'verification_changed');
+  return v_professional;
+end;
+$$;
+comment on function private.verify_professional(uuid, public.verification_status, text) is 'Definer: verification is not writable directly. The caller must be an administrator.';
+revoke all on function private.verify_professional(uuid, public.verification_status, text) from public, anon, authenticated, service_role;
+grant execute on function private.verify_professional(uuid, public.verification_status, text) to authenticated;
+
+create or replace function public.verify_professional(professional_id uuid, status public.verification_status, note text default null)
+returns public.professionals
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_user();
+  return private.verify_professional(professional_id, status, note);
+end;
+$$;
+comment on function public.verify_professional(uuid, public.verification_status, text) is
+  'Administrator: sets the verification of a professional and keeps the reason; one is needed to reject or suspend. Leaving verified withdraws open offers and hands accepted cases over. → the professional. Errors: not_allowed, not_found, invalid_input.';
+revoke all on function public.verify_professional(uuid, public.verification_status, text) from public, anon, authenticated, service_role;
+grant execute on function public.verify_professional(uuid, public.verification_status, text) to anon, authenticated;
+
+-- supabase/schemas/10_people/verify_service.sql
+-- An administrator decides about a service, with a reason that the professional can read.
+--
+-- Called by administrators; a repeated decision adds nothing. Leaving verified withdraws open offers and hands cases over
+-- (triggers on the table). Definer: verification is not writable directly. Locks: the professional, then what it changes.
+
+create or replace function private.verify_service(service_id uuid, status public.verification_status, note text)
+returns public.support_services
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_admin_id uuid := private.require_admin();
+  v_service public.support_services;
+begin
+  if length(note) > 1000 or (status in ('rejected', 'suspended') and coalesce(note, '') !~ '[^[:space:]]') then
+    perform private.raise_error('invalid_input', 'note: at most 1000 characters, and not empty when something is rejected or suspended.');
+  elsif status is null then
+    perform private.raise_error('invalid_input', 'status: missing');
+  end if;
+  perform 1
+  from public.professionals as p
+  where p.id = (select s.professional_id from public.support_services as s where s.id = verify_service.service_id)
+  for no key update;
+  select x.* into v_service from public.support_services as x where x.id = verify_service.service_id for no key update;
+  if not found then
+    perform private.raise_error('not_found');
+  elsif v_service.verification_status = status then
+    return v_service;
+  end if;
+  insert into public.verification_decisions (professional_id, service_id, status, note, decided_by, created_at)
+  values (v_service.professional_id, v_service.id, verify_service.status, verify_service.note, v_admin_id, private.clock());
+  update public.support_services as x
+  set verification_status = verify_service.status
+  where x.id = v_service.id
+  returning x.* into v_service;
+  perform private.notify(array[v_service.professional_id], 'verification_changed');
+  return v_service;
+end;
+$$;
+comment on function private.verify_service(uuid, public.verification_status, text) is 'Definer: verification is not writable directly. The caller must be an administrator.';
+revoke all on function private.verify_service(uuid, public.verification_status, text) from public, anon, authenticated, service_role;
+grant execute on function private.verify_service(uuid, public.verification_status, text) to authenticated;
+
+create or replace function public.verify_service(service_id uuid, status public.verification_status, note text default null)
+returns public.support_services
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_user();
+  return private.verify_service(service_id, status, note);
+end;
+$$;
+comment on function public.verify_service(uuid, public.verification_status, text) is
+  'Administrator: sets the verification of a service and keeps the reason; one is needed to reject or suspend. Leaving verified withdraws open offers and hands accepted cases over. → the service. Errors: not_allowed, not_found, invalid_input.';
+revoke all on function public.verify_service(uuid, public.verification_status, text) from public, anon, authenticated, service_role;
+grant execute on function public.verify_service(uuid, public.verification_status, text) to anon, authenticated;

@@ -34,6 +34,7 @@ create table public.reports (
   ismatched boolean not null default false,
   created_at timestamptz not null default now(),
   archived_at timestamptz,
+  anonymised_at timestamptz,
   constraint reports_case_code_unique unique (case_code),
   constraint reports_case_code_format check (case_code ~ '^[A-Z]{4}-[A-Z]{4}-[0-9]{2}$'),
   constraint reports_description_length check (length(incident_description) <= 20000),
@@ -55,6 +56,8 @@ create table public.reports (
   constraint reports_place_needs_consent check (consent_location or latitude is null)
 );
 create index reports_user_id_idx on public.reports (user_id);
+create index reports_retention_idx on public.reports (archived_at)
+  where status in ('archived', 'withdrawn') and anonymised_at is null;
 -- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
 alter table public.reports
   alter column case_code set statistics 0,
@@ -83,7 +86,8 @@ alter table public.reports
   alter column match_status set statistics 0,
   alter column ismatched set statistics 0,
   alter column created_at set statistics 0,
-  alter column archived_at set statistics 0;
+  alter column archived_at set statistics 0,
+  alter column anonymised_at set statistics 0;
 comment on table public.reports is 'A survivor''s report. Only the survivor selects it; professionals and administrators go through open_case and break_glass, which are logged.';
 comment on column public.reports.report_id is 'Random key; the only fact of this row that others may know before acceptance, beside the masked facts.';
 comment on column public.reports.case_code is 'Short and speakable, for calendars and telephones; tells nothing.';
@@ -114,6 +118,92 @@ comment on column public.reports.match_status is 'Set by functions only.';
 comment on column public.reports.ismatched is 'True once an offer has been accepted.';
 comment on column public.reports.created_at is 'When it was filed.';
 comment on column public.reports.archived_at is 'When the case was closed.';
+comment on column public.reports.anonymised_at is 'When it lost what identifies a person, after the retention time.';
+
+create table public.consent_texts (
+  purpose text not null,
+  version text not null,
+  body text not null,
+  introduced_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  primary key (purpose, version),
+  constraint consent_texts_purpose_known check (purpose in ('share_report', 'share_location', 'hand_over')),
+  constraint consent_texts_version_format check (version ~ '^[0-9A-Za-z.-]{1,20}$'),
+  constraint consent_texts_body_length check (length(body) <= 4000)
+);
+comment on table public.consent_texts is 'The words that people consent to. A new version is a new row; the newest one introduced is what a consent record names.';
+comment on column public.consent_texts.purpose is 'share_report, share_location or hand_over.';
+comment on column public.consent_texts.version is 'Such as 2026-11.';
+comment on column public.consent_texts.body is 'The English text, to be shown before asking.';
+comment on column public.consent_texts.introduced_at is 'From when it counts.';
+comment on column public.consent_texts.created_at is 'When the row was made.';
+insert into public.consent_texts (purpose, version, body, introduced_at) values
+  ('share_report', '2026-11',
+    'Professionals who could help are told my gender, age group, what kind of incident it was, which help I '
+    || 'ask for and how urgent it is. Whoever accepts by making an appointment can read my whole report. I can '
+    || 'withdraw this at any time.',
+    '2026-11-01T00:00:00Z'),
+  ('share_location', '2026-11',
+    'The place that I give is used to find help nearby. Whoever accepts my case can see it.',
+    '2026-11-01T00:00:00Z'),
+  ('hand_over', '2026-11',
+    'My case may be offered to the professional named here. When they accept by making an appointment, they '
+    || 'can read my report and the professional before them cannot any more.',
+    '2026-11-01T00:00:00Z');
+
+create table public.consents (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.profiles (id) on delete cascade,
+  report_id uuid not null references public.reports (report_id) on delete cascade,
+  purpose text not null,
+  text_version text not null,
+  given_at timestamptz not null,
+  withdrawn_at timestamptz,
+  created_at timestamptz not null default now(),
+  constraint consents_text_known foreign key (purpose, text_version) references public.consent_texts (purpose, version),
+  constraint consents_purpose_length check (length(purpose) <= 40),
+  constraint consents_text_version_length check (length(text_version) <= 20),
+  constraint consents_withdrawn_after_given check (withdrawn_at >= given_at)
+);
+create unique index consents_one_open_idx on public.consents (report_id, purpose) where withdrawn_at is null;
+create index consents_report_id_idx on public.consents (report_id);
+create index consents_user_id_idx on public.consents (user_id);
+create index consents_text_idx on public.consents (purpose, text_version);
+comment on table public.consents is 'What a survivor consented to, in which words, from when until when. Written by what acts on the consent; read by the survivor.';
+comment on column public.consents.id is 'Key.';
+comment on column public.consents.user_id is 'Who consented.';
+comment on column public.consents.report_id is 'For which report.';
+comment on column public.consents.purpose is 'share_report, share_location or hand_over.';
+comment on column public.consents.text_version is 'Version of the words.';
+comment on column public.consents.given_at is 'When it was given.';
+comment on column public.consents.withdrawn_at is 'When it was withdrawn; null while it holds.';
+comment on column public.consents.created_at is 'When the row was made.';
+
+-- supabase/schemas/20_reports/give_consent.sql
+-- Writes down that a survivor consents, in the newest words.
+--
+-- Called by the triggers and functions that act on the consent, with the rights of those definers. A consent that
+-- already holds is not written twice. Locks: none.
+
+create or replace function private.give_consent(user_id uuid, report_id uuid, purpose text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  insert into public.consents (user_id, report_id, purpose, text_version, given_at)
+  select give_consent.user_id, give_consent.report_id, t.purpose, t.version, private.clock()
+  from public.consent_texts as t
+  where t.purpose = give_consent.purpose and t.introduced_at <= private.clock()
+  order by t.introduced_at desc, t.version desc
+  limit 1
+  on conflict do nothing;
+end;
+$$;
+comment on function private.give_consent(uuid, uuid, text) is 'purpose: share_report, share_location or hand_over.';
+revoke all on function private.give_consent(uuid, uuid, text) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/20_reports/request_support.sql
 -- A survivor decides to share a recorded report: it is matched in this transaction.
@@ -173,6 +263,57 @@ comment on function public.request_support(uuid) is
 revoke all on function public.request_support(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.request_support(uuid) to anon, authenticated;
 
+-- supabase/schemas/20_reports/tg_reports__record_consents.sql
+-- What a report consents to becomes a consent record, and its end too.
+--
+-- Called by: insert and update on public.reports. Definer: nobody writes consents. Locks: none.
+
+create or replace function private.tg_reports__record_consents()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_over text[] := array_remove(array[
+    case when not new.consent_to_share then 'share_report' end, case when not new.consent_location then 'share_location' end,
+    case when new.status = 'withdrawn' then 'hand_over' end
+  ], null);
+begin
+  if new.consent_to_share then
+    perform private.give_consent(new.user_id, new.report_id, 'share_report');
+  end if;
+  if new.consent_location then
+    perform private.give_consent(new.user_id, new.report_id, 'share_location');
+  end if;
+  if tg_op = 'UPDATE' then
+    update public.consents as c
+    set withdrawn_at = greatest(private.clock(), c.given_at)
+    where c.report_id = new.report_id and c.withdrawn_at is null and c.purpose = any (v_over);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.tg_reports__record_consents() is 'Definer: nobody writes consents. Opens and ends consent records as the report says.';
+revoke all on function private.tg_reports__record_consents() from public, anon, authenticated, service_role;
+
+create trigger _400_record_consents_insert
+after insert on public.reports
+for each row
+when (new.consent_to_share or new.consent_location)
+execute function private.tg_reports__record_consents();
+
+create trigger _400_record_consents_update
+after update of consent_to_share, consent_location, status on public.reports
+for each row
+when (
+  old.consent_to_share <> new.consent_to_share
+  or old.consent_location <> new.consent_location
+  or (new.status = 'withdrawn' and old.status <> 'withdrawn')
+)
+execute function private.tg_reports__record_consents();
+
 -- supabase/schemas/20_reports/tg_reports__validate.sql
 -- Refuses a malformed report with a registered error, before a constraint would put the row into an error text.
 --
@@ -189,7 +330,9 @@ as $$
 declare
   v_problem text;
 begin
-  if tg_op = 'UPDATE' and old.status in ('archived', 'withdrawn') and new.status = old.status then
+  if tg_op = 'UPDATE' and old.status in ('archived', 'withdrawn') and new.status = old.status
+    and new.anonymised_at is not distinct from old.anonymised_at
+  then
     if old.status = 'withdrawn' then
       perform private.raise_error('report_withdrawn');
     end if;
@@ -240,6 +383,7 @@ begin
     new.match_status := 'pending';
     new.ismatched := false;
     new.archived_at := null;
+    new.anonymised_at := null;
     new.created_at := private.clock();
   end if;
   return new;

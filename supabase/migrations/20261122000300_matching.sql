@@ -39,6 +39,7 @@ create unique index matched_services_one_holder_idx on public.matched_services (
   where match_status_type in ('accepted', 'completed');
 create index matched_services_professional_id_idx on public.matched_services (professional_id, offered_at desc);
 create index matched_services_service_id_idx on public.matched_services (service_id);
+create index matched_services_closed_at_idx on public.matched_services (closed_at) where closed_at is not null;
 create index matched_services_expiry_idx on public.matched_services (expires_at) where match_status_type = 'pending';
 -- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
 alter table public.matched_services
@@ -246,7 +247,7 @@ comment on column private.response_clocks.searched_at is 'When candidates were l
 create table private.escalations (
   report_id uuid not null references public.reports (report_id) on delete cascade,
   service_type public.service_type not null,
-  reason text not null check (reason in ('no_candidate', 'no_answer', 'no_child_specialist')),
+  reason text not null check (reason in ('no_candidate', 'no_answer', 'no_child_specialist', 'professional_left')),
   incident_type public.incident_type not null,
   urgency public.urgency_level not null,
   gender public.gender_type not null,
@@ -259,7 +260,7 @@ create table private.escalations (
 comment on table private.escalations is 'Cases that need an administrator: masked facts only, copied. Read through the view public.escalations.';
 comment on column private.escalations.report_id is 'The report.';
 comment on column private.escalations.service_type is 'The service that nobody took.';
-comment on column private.escalations.reason is 'no_candidate, no_answer or no_child_specialist.';
+comment on column private.escalations.reason is 'no_candidate, no_answer, no_child_specialist or professional_left.';
 comment on column private.escalations.incident_type is 'Masked fact.';
 comment on column private.escalations.urgency is 'Urgency of the report.';
 comment on column private.escalations.gender is 'Masked fact.';
@@ -602,7 +603,10 @@ begin
     report.report_id, escalate.service_type, escalate.reason, report.incident_type, report.urgency, report.gender,
     report.age_category, report.created_at, private.clock()
   )
-  on conflict on constraint escalations_pkey do nothing;
+  -- What was settled once and is open again is told again.
+  on conflict on constraint escalations_pkey do update
+  set escalated_at = excluded.escalated_at, resolved_at = null
+  where private.escalations.resolved_at is not null;
   if found then
     update private.response_clocks as c
     set escalated_at = private.clock()
@@ -614,7 +618,7 @@ begin
   end if;
 end;
 $$;
-comment on function private.escalate(public.reports, public.service_type, text) is 'reason: no_candidate, no_answer or no_child_specialist. A second call for the same does nothing.';
+comment on function private.escalate(public.reports, public.service_type, text) is 'reason: no_candidate, no_answer, no_child_specialist or professional_left. A second call for the same does nothing while it is open.';
 revoke all on function private.escalate(public.reports, public.service_type, text) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/30_matching/escalation_attempts.sql
@@ -639,14 +643,21 @@ begin
       'offered', count(*),
       'pending', count(*) filter (where m.match_status_type = 'pending'),
       'declined', count(*) filter (where m.match_status_type = 'declined'),
-      'expired', count(*) filter (where m.match_status_type = 'expired')
-    )
+      'expired', count(*) filter (where m.match_status_type = 'expired'),
+      'withdrawn', count(*) filter (where m.match_status_type = 'withdrawn')
+    ) || coalesce((
+      select jsonb_build_object(
+        'nudged', c.nudged_at is not null, 'widened', c.widened_at is not null, 'opened', c.opened_at is not null
+      )
+      from private.response_clocks as c
+      where c.report_id = escalation_attempts.report_id and c.service_type = escalation_attempts.service_type
+    ), '{}')
     from public.matched_services as m
     where m.report_id = escalation_attempts.report_id and m.service_type = escalation_attempts.service_type
   );
 end;
 $$;
-comment on function private.escalation_attempts(uuid, public.service_type) is 'Definer: administrators do not read offers. Counts of offers by outcome; null for anybody else.';
+comment on function private.escalation_attempts(uuid, public.service_type) is 'Definer: administrators do not read offers. Counts of offers by outcome and the steps that were taken; null for anybody else.';
 revoke all on function private.escalation_attempts(uuid, public.service_type) from public, anon, authenticated, service_role;
 grant execute on function private.escalation_attempts(uuid, public.service_type) to authenticated, service_role;
 
@@ -874,6 +885,70 @@ end;
 $$;
 comment on function private.refresh_matching_lanes(uuid[]) is 'Makes private.matching_lanes true again for the given services.';
 revoke all on function private.refresh_matching_lanes(uuid[]) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/30_matching/rematch_report.sql
+-- An administrator has a waiting report matched again, now.
+--
+-- Called by administrators; for each required service that nobody holds it asks as many new candidates as its urgency
+-- wants, beside those who still think. Nobody is asked twice. Definer: it writes offers. Locks: the report.
+
+create or replace function private.rematch_report(report_id uuid)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_admin_id uuid := private.require_admin();
+  v_report public.reports;
+  v_service public.service_type;
+  v_made integer := 0;
+begin
+  select r.* into v_report from public.reports as r where r.report_id = rematch_report.report_id for no key update;
+  if not found then
+    perform private.raise_error('not_found');
+  elsif v_report.status = 'withdrawn' then
+    perform private.raise_error('report_withdrawn');
+  elsif v_report.status not in ('pending', 'active') then
+    perform private.raise_error('case_not_open', 'Only a report that may be shared and is not closed can be matched.');
+  end if;
+  for v_service in
+    select c.service_type
+    from private.response_clocks as c
+    where c.report_id = v_report.report_id and c.settled_at is null
+    order by c.service_type
+  loop
+    v_made := v_made + private.make_offers(v_report, v_service, private.offers_wanted(v_report.urgency));
+  end loop;
+  perform private.update_match_status(v_report.report_id);
+  perform private.record_audit(
+    'report_rematched', v_admin_id, v_report.user_id, jsonb_build_object('offers', v_made),
+    jsonb_build_object('report_id', v_report.report_id)
+  );
+  return v_made;
+end;
+$$;
+comment on function private.rematch_report(uuid) is 'Definer: offers are not writable directly. The caller must be an administrator.';
+revoke all on function private.rematch_report(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.rematch_report(uuid) to authenticated;
+
+create or replace function public.rematch_report(report_id uuid)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_user();
+  return private.rematch_report(report_id);
+end;
+$$;
+comment on function public.rematch_report(uuid) is
+  'Administrator: has every part of a report that nobody holds matched again. → how many offers were made. Errors: not_allowed, not_found, case_not_open, report_withdrawn.';
+revoke all on function public.rematch_report(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.rematch_report(uuid) to anon, authenticated;
 
 -- supabase/schemas/30_matching/rematch_waiting.sql
 -- Looks again at reports that wait without an open offer, because some professionals became free.
@@ -1525,7 +1600,7 @@ where e.resolved_at is null;
 comment on view public.escalations is 'Open escalations, administrators only: masked facts, how long the report has waited, what was tried.';
 comment on column public.escalations.report_id is 'The report.';
 comment on column public.escalations.service_type is 'The service that nobody took.';
-comment on column public.escalations.reason is 'no_candidate, no_answer or no_child_specialist.';
+comment on column public.escalations.reason is 'no_candidate, no_answer, no_child_specialist, or professional_left: who held it cannot go on.';
 comment on column public.escalations.incident_type is 'Masked fact.';
 comment on column public.escalations.urgency is 'Urgency of the report.';
 comment on column public.escalations.gender is 'Masked fact.';
@@ -1533,4 +1608,4 @@ comment on column public.escalations.age_category is 'Masked fact.';
 comment on column public.escalations.reported_at is 'When help was asked for.';
 comment on column public.escalations.escalated_at is 'When it was escalated.';
 comment on column public.escalations.age_minutes is 'Minutes since the report.';
-comment on column public.escalations.attempts is 'Numbers of offers: offered, pending, declined, expired.';
+comment on column public.escalations.attempts is 'Numbers of offers: offered, pending, declined, expired, withdrawn; and which steps of the response clock were taken: nudged, widened, opened.';

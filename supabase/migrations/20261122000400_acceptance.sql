@@ -182,6 +182,7 @@ begin
     perform private.raise_error('match_not_pending');
   end if;
 
+  perform private.finish_hand_over(v_match.id);
   update public.matched_services as m
   set match_status_type = 'superseded'
   where m.report_id = v_match.report_id and m.service_type = v_match.service_type and m.id <> v_match.id
@@ -229,6 +230,69 @@ comment on function public.accept_match(uuid, text, timestamptz, integer, text) 
   'Professional: takes an offered case by making an appointment. mode meet_now = in 60 minutes, schedule_later = at starts_at; 30 to 120 minutes. → the appointment. Errors: not_found, invalid_input, in_the_past, invalid_duration, match_not_pending, match_expired, not_verified, slot_taken, report_withdrawn.';
 revoke all on function public.accept_match(uuid, text, timestamptz, integer, text) from public, anon, authenticated, service_role;
 grant execute on function public.accept_match(uuid, text, timestamptz, integer, text) to anon, authenticated;
+
+-- supabase/schemas/40_acceptance/break_glass.sql
+-- The emergency door: an administrator opens a report, says why, and the survivor is told.
+--
+-- Called by administrators. Definer: no administrator has a right on reports. The log entry, the ledger and the
+-- notification are in the same transaction, so there is no reading without them. What was never shared, or is no longer,
+-- stays shut. Locks: the report, shared, against its withdrawal.
+
+create or replace function private.break_glass(report_id uuid, reason text)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_admin_id uuid := private.require_admin();
+  v_report public.reports;
+begin
+  if reason is null or length(btrim(reason, E' \t\r\n')) < 20 or length(reason) > 1000 then
+    perform private.raise_error(
+      'invalid_input', 'reason: 20 to 1000 characters.',
+      'Say why this report has to be opened; the survivor reads it.'
+    );
+  end if;
+  select r.* into v_report from public.reports as r where r.report_id = break_glass.report_id for share;
+  if not found then
+    perform private.raise_error('not_found');
+  elsif v_report.status = 'withdrawn' then
+    perform private.raise_error('report_withdrawn');
+  elsif v_report.status = 'recorded' then
+    perform private.raise_error('consent_required', 'The report was recorded and never shared.');
+  end if;
+  insert into private.access_log_entries (report_id, survivor_id, actor_id, actor_role, door, reason, opened_at)
+  values (v_report.report_id, v_report.user_id, v_admin_id, 'admin', 'break_glass', break_glass.reason, private.clock());
+  perform private.record_audit(
+    'break_glass', v_admin_id, v_report.user_id, '{}',
+    jsonb_build_object('report_id', v_report.report_id, 'reason', break_glass.reason)
+  );
+  perform private.notify(array[v_report.user_id], 'access_opened', report_id => v_report.report_id);
+  return private.case_file(v_report, null);
+end;
+$$;
+comment on function private.break_glass(uuid, text) is 'Definer: administrators have no right on reports. The caller must be one, with a reason; writes the access log and tells the survivor.';
+revoke all on function private.break_glass(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.break_glass(uuid, text) to authenticated;
+
+create or replace function public.break_glass(report_id uuid, reason text)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_user();
+  return private.break_glass(report_id, reason);
+end;
+$$;
+comment on function public.break_glass(uuid, text) is
+  'Administrator in an emergency: the whole report, as open_case; needs a reason of 20 to 1000 characters, is logged, and the survivor is told and reads the reason. → jsonb. Errors: not_allowed, invalid_input, not_found, consent_required, report_withdrawn.';
+revoke all on function public.break_glass(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.break_glass(uuid, text) to anon, authenticated;
 
 -- supabase/schemas/40_acceptance/case_file.sql
 -- The case file: everything of a report that the one who may open it needs.
@@ -412,21 +476,27 @@ begin
     perform private.raise_error('not_found');
   end if;
   select r.* into v_report from public.reports as r where r.report_id = v_match.report_id for share;
-  select m.match_status_type into v_match.match_status_type from public.matched_services as m where m.id = v_match.id;
+  select m.* into v_match from public.matched_services as m where m.id = v_match.id;
   if v_report.status = 'withdrawn' then
     perform private.raise_error('report_withdrawn');
-  elsif v_match.match_status_type not in ('accepted', 'completed') then
-    perform private.raise_error(
-      'case_not_open', 'A case opens when its offer has been accepted with an appointment.', 'Accept the offer first.'
-    );
   elsif not exists (
     select 1 from public.professionals as p where p.id = v_user_id and p.verification_status = 'verified'
   ) then
     perform private.raise_error('not_verified');
+  elsif v_match.match_status_type not in ('accepted', 'completed') then
+    perform private.raise_error(
+      'case_not_open', 'A case opens when its offer has been accepted with an appointment.', 'Accept the offer first.'
+    );
+  elsif not private.has_case_access(v_match) then
+    perform private.raise_error('case_not_open', 'The case was closed some time ago.', 'Nothing more can be done with this case.');
   end if;
 
   insert into private.access_log_entries (report_id, survivor_id, match_id, actor_id, actor_role, door, opened_at)
   values (v_report.report_id, v_report.user_id, v_match.id, v_user_id, 'professional', 'open_case', private.clock());
+  perform private.record_audit(
+    'open_case', v_user_id, v_report.user_id, '{}',
+    jsonb_build_object('report_id', v_report.report_id, 'match_id', v_match.id)
+  );
   return private.case_file(v_report, v_match.id);
 end;
 $$;

@@ -291,6 +291,7 @@ begin
   v_job := private.leased_job(job_id, lease_token);
   if v_job.kind = 'calendar_event' then
     perform private.record_calendar_result(v_job.appointment_id, v_job.connection_id, result);
+    delete from private.calendar_tombstones as t where t.id = v_job.tombstone_id;
   end if;
   update private.outbox_jobs as j
   set state = 'done', result = complete_job.result, last_error = null, finished_at = private.clock(), leased_until = null
@@ -506,6 +507,7 @@ begin
   v_context := case
     when v_job.kind = 'mail' and v_job.client_template is not null then private.client_mail_context(v_job)
     when v_job.kind in ('mail', 'sms') then private.message_context(v_job.notification_id)
+    when v_job.tombstone_id is not null then private.tombstone_context(v_job.tombstone_id)
     when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
     when v_job.kind = 'calendar_pull' then private.calendar_pull_context(v_job.connection_id)
     when v_job.kind = 'calendar_disconnect' then private.calendar_disconnect_context(v_job.id)
@@ -722,6 +724,9 @@ begin
         select max(lead) from private.message_settings as s, unnest(s.reminder_minutes) as lead
       )
     when 'message_waiting' then v_match.match_status_type = 'accepted'
+    when 'hand_over_requested' then exists (
+      select 1 from public.hand_overs as h where h.matched_services = v_match.id and h.status = 'requested'
+    )
     when 'completion_requested' then v_match.match_status_type = 'accepted'
     when 'completion_disputed' then v_match.match_status_type = 'accepted' and v_match.professional_completed_at is null
     when 'case_closed' then v_match.match_status_type = 'completed'
@@ -1051,12 +1056,15 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('sauti.run_due_timers')) then
     return '{"busy": true}'::jsonb;
   end if;
+  perform private.publish_statistics();
+  perform private.seal_audit_log(5000);
   delete from private.booking_counters as b where b.window_ends_at <= private.clock();
   return jsonb_build_object(
     'expired', private.expire_offers(200),
     'requests_expired', private.expire_requests(200),
     'pulls', private.schedule_calendar_pulls(200),
-    'pruned', private.prune_jobs(1000)
+    'pruned', private.prune_jobs(1000),
+    'purged', private.purge_expired(200)
   ) || private.advance_response_clocks(200);
 end;
 $$;
@@ -1074,7 +1082,7 @@ as $$
   select private.run_due_timers();
 $$;
 comment on function public.run_due_timers() is
-  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, pulls, pruned, nudged, widened, opened, escalated, searched.';
+  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, pulls, pruned, purged, nudged, widened, opened, escalated, searched.';
 revoke all on function public.run_due_timers() from public, anon, authenticated, service_role;
 grant execute on function public.run_due_timers() to service_role;
 

@@ -134,6 +134,7 @@ def test_every_personal_column_of_a_report_holds_a_canary(cases: Cases) -> None:
         "ismatched",
         "created_at",
         "archived_at",
+        "anonymised_at",
     }
     assert set(columns(cases, "public.reports")) == not_personal | set(canary.REPORT) - {"consent_location"} | {
         "consent_location"

@@ -508,7 +508,10 @@ class TestReplacement:
         report_id = cases.file_report(cases.survivor(), urgency="high", gender="female", age_category="adult")
         (row,) = admin.execute("select * from public.escalations").fetchall()
         assert (row["report_id"], row["reason"], row["urgency"]) == (report_id, "no_candidate", "high")
-        assert row["attempts"] == {"offered": 0, "pending": 0, "declined": 0, "expired": 0}
+        assert row["attempts"] == {
+            "offered": 0, "pending": 0, "declined": 0, "expired": 0, "withdrawn": 0,
+            "nudged": False, "widened": False, "opened": False,
+        }  # fmt: skip
         assert row["age_minutes"] == 0
         assert cases.report(report_id)["match_status"] == "escalated"
         for actor in (cases.professional().sql, cases.survivor().sql):

@@ -119,7 +119,10 @@ def test_silence_is_escalated_to_every_administrator_once(cases: Cases, near: Pr
     for admin in admins:
         (row,) = admin.execute("select reason, attempts, age_minutes from public.escalations").fetchall()
         assert (row["reason"], row["age_minutes"]) == ("no_answer", 32 * 60)
-        assert row["attempts"] == {"offered": 1, "pending": 1, "declined": 0, "expired": 0}
+        assert row["attempts"] == {
+            "offered": 1, "pending": 1, "declined": 0, "expired": 0, "withdrawn": 0,
+            "nudged": True, "widened": True, "opened": True,
+        }  # fmt: skip
         (notification,) = admin.execute("select kind, report_id from public.notifications").fetchall()
         assert notification == {"kind": "case_escalated", "report_id": report_id}
     assert cases.report(report_id)["match_status"] == "escalated"

@@ -28,6 +28,7 @@ STATE = frozenset(
         "match_status",
         "ismatched",
         "archived_at",
+        "anonymised_at",
         "created_at",
         "consent_to_share",
         "required_services",
@@ -39,8 +40,10 @@ STORY = COLUMNS - MASKED - KEY - STATE
 # Empty: what they give back is no part of it.
 READERS: dict[str, frozenset[str]] = {
     "private.tg_reports__validate": frozenset(),  # judges the row that its own writer sends
+    "private.tg_reports__record_consents": frozenset(),  # writes down what its own writer consents to
+    "private.export_my_data": frozenset({"public.export_my_data"}),  # to the survivor alone
     "private.best_candidates": frozenset(),  # gives scores and their parts; the parts are for administrators
-    "private.case_file": frozenset({"public.open_case"}),  # the one door, logged
+    "private.case_file": frozenset({"public.open_case", "public.break_glass"}),  # the two doors, logged
     "private.appointment_facts": frozenset(
         {"public.job_context", "public.job_contexts", "public.calendar_feed"}
     ),  # the case code, for calendars
@@ -88,6 +91,9 @@ def test_what_is_written_where_a_professional_reads_is_masked(described: Catalog
     # The survivor's own log, and the state of a case that a withdrawal compares, tell a professional nothing.
     allowed = {
         ("private.open_case", "access_log_entries", "user_id"),
+        ("private.break_glass", "access_log_entries", "user_id"),
+        # Who holds the case knows whose it is: from the appointment.
+        ("private.request_hand_over", "hand_overs", "user_id"),
         ("private.escalate", "escalations", "created_at"),
     }
     assert {entry for entry in found if entry[2] not in MASKED | KEY} - allowed == set()

@@ -124,3 +124,54 @@ comment on table public.blocked_professionals is 'Whom a survivor never wants to
 comment on column public.blocked_professionals.survivor_id is 'Who blocks.';
 comment on column public.blocked_professionals.professional_id is 'Who is blocked.';
 comment on column public.blocked_professionals.created_at is 'Since when.';
+
+create table public.verification_documents (
+  id uuid primary key default gen_random_uuid(),
+  professional_id uuid not null default auth.uid() references public.professionals (id) on delete cascade,
+  service_id uuid references public.support_services (id) on delete cascade,
+  kind text not null,
+  file_name text not null,
+  media_type text not null,
+  size_bytes bigint not null,
+  sha256 text not null,
+  created_at timestamptz not null default now(),
+  constraint verification_documents_kind_known check (kind in ('licence', 'diploma', 'identity', 'registration', 'reference', 'other')),
+  constraint verification_documents_file_name_clean check (private.is_clean_text(file_name, 200) and file_name ~ '[^[:space:]]'),
+  constraint verification_documents_media_type_format check (media_type ~ '^[a-z]{1,40}/[a-z0-9.+-]{1,80}$'),
+  constraint verification_documents_size_range check (size_bytes between 1 and 104857600),
+  constraint verification_documents_sha256_format check (sha256 ~ '^[0-9a-f]{64}$'),
+  constraint verification_documents_once unique (professional_id, sha256)
+);
+create index verification_documents_service_id_idx on public.verification_documents (service_id);
+comment on table public.verification_documents is 'What a professional presents for verification: what kind of paper, and a hash to recognise it by. The papers themselves are kept elsewhere.';
+comment on column public.verification_documents.id is 'Key.';
+comment on column public.verification_documents.professional_id is 'Who presents it.';
+comment on column public.verification_documents.service_id is 'The service it is for; null = the professional.';
+comment on column public.verification_documents.kind is 'licence, diploma, identity, registration, reference or other.';
+comment on column public.verification_documents.file_name is 'One line of at most 200 characters.';
+comment on column public.verification_documents.media_type is 'Such as application/pdf.';
+comment on column public.verification_documents.size_bytes is '1 byte to 100 MiB.';
+comment on column public.verification_documents.sha256 is 'Of the file, in lower-case hexadecimal.';
+comment on column public.verification_documents.created_at is 'When it was presented.';
+
+create table public.verification_decisions (
+  id uuid primary key default gen_random_uuid(),
+  professional_id uuid not null references public.professionals (id) on delete cascade,
+  service_id uuid references public.support_services (id) on delete cascade,
+  status public.verification_status not null,
+  note text,
+  decided_by uuid references public.profiles (id) on delete set null,
+  created_at timestamptz not null default now(),
+  constraint verification_decisions_note_length check (length(note) <= 1000)
+);
+create index verification_decisions_professional_id_idx on public.verification_decisions (professional_id, created_at desc);
+create index verification_decisions_service_id_idx on public.verification_decisions (service_id);
+create index verification_decisions_decided_by_idx on public.verification_decisions (decided_by);
+comment on table public.verification_decisions is 'What administrators decided about a professional or a service, and why. Written by verify_professional and verify_service.';
+comment on column public.verification_decisions.id is 'Key.';
+comment on column public.verification_decisions.professional_id is 'About whom.';
+comment on column public.verification_decisions.service_id is 'About which service; null = the professional.';
+comment on column public.verification_decisions.status is 'What was decided.';
+comment on column public.verification_decisions.note is 'Why; at most 1000 characters. The professional reads it.';
+comment on column public.verification_decisions.decided_by is 'Which administrator; not readable through the API.';
+comment on column public.verification_decisions.created_at is 'When.';

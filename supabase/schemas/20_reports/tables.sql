@@ -30,6 +30,7 @@ create table public.reports (
   ismatched boolean not null default false,
   created_at timestamptz not null default now(),
   archived_at timestamptz,
+  anonymised_at timestamptz,
   constraint reports_case_code_unique unique (case_code),
   constraint reports_case_code_format check (case_code ~ '^[A-Z]{4}-[A-Z]{4}-[0-9]{2}$'),
   constraint reports_description_length check (length(incident_description) <= 20000),
@@ -51,6 +52,8 @@ create table public.reports (
   constraint reports_place_needs_consent check (consent_location or latitude is null)
 );
 create index reports_user_id_idx on public.reports (user_id);
+create index reports_retention_idx on public.reports (archived_at)
+  where status in ('archived', 'withdrawn') and anonymised_at is null;
 -- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
 alter table public.reports
   alter column case_code set statistics 0,
@@ -79,7 +82,8 @@ alter table public.reports
   alter column match_status set statistics 0,
   alter column ismatched set statistics 0,
   alter column created_at set statistics 0,
-  alter column archived_at set statistics 0;
+  alter column archived_at set statistics 0,
+  alter column anonymised_at set statistics 0;
 comment on table public.reports is 'A survivor''s report. Only the survivor selects it; professionals and administrators go through open_case and break_glass, which are logged.';
 comment on column public.reports.report_id is 'Random key; the only fact of this row that others may know before acceptance, beside the masked facts.';
 comment on column public.reports.case_code is 'Short and speakable, for calendars and telephones; tells nothing.';
@@ -110,3 +114,63 @@ comment on column public.reports.match_status is 'Set by functions only.';
 comment on column public.reports.ismatched is 'True once an offer has been accepted.';
 comment on column public.reports.created_at is 'When it was filed.';
 comment on column public.reports.archived_at is 'When the case was closed.';
+comment on column public.reports.anonymised_at is 'When it lost what identifies a person, after the retention time.';
+
+create table public.consent_texts (
+  purpose text not null,
+  version text not null,
+  body text not null,
+  introduced_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  primary key (purpose, version),
+  constraint consent_texts_purpose_known check (purpose in ('share_report', 'share_location', 'hand_over')),
+  constraint consent_texts_version_format check (version ~ '^[0-9A-Za-z.-]{1,20}$'),
+  constraint consent_texts_body_length check (length(body) <= 4000)
+);
+comment on table public.consent_texts is 'The words that people consent to. A new version is a new row; the newest one introduced is what a consent record names.';
+comment on column public.consent_texts.purpose is 'share_report, share_location or hand_over.';
+comment on column public.consent_texts.version is 'Such as 2026-11.';
+comment on column public.consent_texts.body is 'The English text, to be shown before asking.';
+comment on column public.consent_texts.introduced_at is 'From when it counts.';
+comment on column public.consent_texts.created_at is 'When the row was made.';
+insert into public.consent_texts (purpose, version, body, introduced_at) values
+  ('share_report', '2026-11',
+    'Professionals who could help are told my gender, age group, what kind of incident it was, which help I '
+    || 'ask for and how urgent it is. Whoever accepts by making an appointment can read my whole report. I can '
+    || 'withdraw this at any time.',
+    '2026-11-01T00:00:00Z'),
+  ('share_location', '2026-11',
+    'The place that I give is used to find help nearby. Whoever accepts my case can see it.',
+    '2026-11-01T00:00:00Z'),
+  ('hand_over', '2026-11',
+    'My case may be offered to the professional named here. When they accept by making an appointment, they '
+    || 'can read my report and the professional before them cannot any more.',
+    '2026-11-01T00:00:00Z');
+
+create table public.consents (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.profiles (id) on delete cascade,
+  report_id uuid not null references public.reports (report_id) on delete cascade,
+  purpose text not null,
+  text_version text not null,
+  given_at timestamptz not null,
+  withdrawn_at timestamptz,
+  created_at timestamptz not null default now(),
+  constraint consents_text_known foreign key (purpose, text_version) references public.consent_texts (purpose, version),
+  constraint consents_purpose_length check (length(purpose) <= 40),
+  constraint consents_text_version_length check (length(text_version) <= 20),
+  constraint consents_withdrawn_after_given check (withdrawn_at >= given_at)
+);
+create unique index consents_one_open_idx on public.consents (report_id, purpose) where withdrawn_at is null;
+create index consents_report_id_idx on public.consents (report_id);
+create index consents_user_id_idx on public.consents (user_id);
+create index consents_text_idx on public.consents (purpose, text_version);
+comment on table public.consents is 'What a survivor consented to, in which words, from when until when. Written by what acts on the consent; read by the survivor.';
+comment on column public.consents.id is 'Key.';
+comment on column public.consents.user_id is 'Who consented.';
+comment on column public.consents.report_id is 'For which report.';
+comment on column public.consents.purpose is 'share_report, share_location or hand_over.';
+comment on column public.consents.text_version is 'Version of the words.';
+comment on column public.consents.given_at is 'When it was given.';
+comment on column public.consents.withdrawn_at is 'When it was withdrawn; null while it holds.';
+comment on column public.consents.created_at is 'When the row was made.';

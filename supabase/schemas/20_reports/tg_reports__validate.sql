@@ -13,7 +13,9 @@ as $$
 declare
   v_problem text;
 begin
-  if tg_op = 'UPDATE' and old.status in ('archived', 'withdrawn') and new.status = old.status then
+  if tg_op = 'UPDATE' and old.status in ('archived', 'withdrawn') and new.status = old.status
+    and new.anonymised_at is not distinct from old.anonymised_at
+  then
     if old.status = 'withdrawn' then
       perform private.raise_error('report_withdrawn');
     end if;
@@ -64,6 +66,7 @@ begin
     new.match_status := 'pending';
     new.ismatched := false;
     new.archived_at := null;
+    new.anonymised_at := null;
     new.created_at := private.clock();
   end if;
   return new;

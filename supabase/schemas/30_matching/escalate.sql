@@ -18,7 +18,10 @@ begin
     report.report_id, escalate.service_type, escalate.reason, report.incident_type, report.urgency, report.gender,
     report.age_category, report.created_at, private.clock()
   )
-  on conflict on constraint escalations_pkey do nothing;
+  -- What was settled once and is open again is told again.
+  on conflict on constraint escalations_pkey do update
+  set escalated_at = excluded.escalated_at, resolved_at = null
+  where private.escalations.resolved_at is not null;
   if found then
     update private.response_clocks as c
     set escalated_at = private.clock()
@@ -30,5 +33,5 @@ begin
   end if;
 end;
 $$;
-comment on function private.escalate(public.reports, public.service_type, text) is 'reason: no_candidate, no_answer or no_child_specialist. A second call for the same does nothing.';
+comment on function private.escalate(public.reports, public.service_type, text) is 'reason: no_candidate, no_answer, no_child_specialist or professional_left. A second call for the same does nothing while it is open.';
 revoke all on function private.escalate(public.reports, public.service_type, text) from public, anon, authenticated, service_role;

@@ -35,6 +35,7 @@ create unique index matched_services_one_holder_idx on public.matched_services (
   where match_status_type in ('accepted', 'completed');
 create index matched_services_professional_id_idx on public.matched_services (professional_id, offered_at desc);
 create index matched_services_service_id_idx on public.matched_services (service_id);
+create index matched_services_closed_at_idx on public.matched_services (closed_at) where closed_at is not null;
 create index matched_services_expiry_idx on public.matched_services (expires_at) where match_status_type = 'pending';
 -- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
 alter table public.matched_services
@@ -242,7 +243,7 @@ comment on column private.response_clocks.searched_at is 'When candidates were l
 create table private.escalations (
   report_id uuid not null references public.reports (report_id) on delete cascade,
   service_type public.service_type not null,
-  reason text not null check (reason in ('no_candidate', 'no_answer', 'no_child_specialist')),
+  reason text not null check (reason in ('no_candidate', 'no_answer', 'no_child_specialist', 'professional_left')),
   incident_type public.incident_type not null,
   urgency public.urgency_level not null,
   gender public.gender_type not null,
@@ -255,7 +256,7 @@ create table private.escalations (
 comment on table private.escalations is 'Cases that need an administrator: masked facts only, copied. Read through the view public.escalations.';
 comment on column private.escalations.report_id is 'The report.';
 comment on column private.escalations.service_type is 'The service that nobody took.';
-comment on column private.escalations.reason is 'no_candidate, no_answer or no_child_specialist.';
+comment on column private.escalations.reason is 'no_candidate, no_answer, no_child_specialist or professional_left.';
 comment on column private.escalations.incident_type is 'Masked fact.';
 comment on column private.escalations.urgency is 'Urgency of the report.';
 comment on column private.escalations.gender is 'Masked fact.';

@@ -78,6 +78,7 @@ begin
     perform private.raise_error('match_not_pending');
   end if;
 
+  perform private.finish_hand_over(v_match.id);
   update public.matched_services as m
   set match_status_type = 'superseded'
   where m.report_id = v_match.report_id and m.service_type = v_match.service_type and m.id <> v_match.id

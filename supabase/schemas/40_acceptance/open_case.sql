@@ -22,21 +22,27 @@ begin
     perform private.raise_error('not_found');
   end if;
   select r.* into v_report from public.reports as r where r.report_id = v_match.report_id for share;
-  select m.match_status_type into v_match.match_status_type from public.matched_services as m where m.id = v_match.id;
+  select m.* into v_match from public.matched_services as m where m.id = v_match.id;
   if v_report.status = 'withdrawn' then
     perform private.raise_error('report_withdrawn');
-  elsif v_match.match_status_type not in ('accepted', 'completed') then
-    perform private.raise_error(
-      'case_not_open', 'A case opens when its offer has been accepted with an appointment.', 'Accept the offer first.'
-    );
   elsif not exists (
     select 1 from public.professionals as p where p.id = v_user_id and p.verification_status = 'verified'
   ) then
     perform private.raise_error('not_verified');
+  elsif v_match.match_status_type not in ('accepted', 'completed') then
+    perform private.raise_error(
+      'case_not_open', 'A case opens when its offer has been accepted with an appointment.', 'Accept the offer first.'
+    );
+  elsif not private.has_case_access(v_match) then
+    perform private.raise_error('case_not_open', 'The case was closed some time ago.', 'Nothing more can be done with this case.');
   end if;
 
   insert into private.access_log_entries (report_id, survivor_id, match_id, actor_id, actor_role, door, opened_at)
   values (v_report.report_id, v_report.user_id, v_match.id, v_user_id, 'professional', 'open_case', private.clock());
+  perform private.record_audit(
+    'open_case', v_user_id, v_report.user_id, '{}',
+    jsonb_build_object('report_id', v_report.report_id, 'match_id', v_match.id)
+  );
   return private.case_file(v_report, v_match.id);
 end;
 $$;

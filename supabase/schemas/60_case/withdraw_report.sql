@@ -30,24 +30,8 @@ begin
   perform 1 from public.profiles as p where p.id = v_user_id for no key update;
   select r.* into v_report from public.reports as r where r.report_id = withdraw_report.report_id for no key update;
   if v_report.status <> 'withdrawn' then
-    update public.matched_services as m
-    set match_status_type = 'withdrawn', closed_at = private.clock()
-    where m.report_id = v_report.report_id and m.match_status_type in ('pending', 'accepted');
-    update public.appointments as a
-    set status = 'cancelled', cancelled_by = v_user_id
-    from public.matched_services as m
-    where m.report_id = v_report.report_id and a.matched_services = m.id and a.status in ('requested', 'confirmed')
-      and upper(private.appointment_during(a.appointment_date, a.duration_minutes)) > private.clock();
-    update private.response_clocks as c
-    set settled_at = private.clock()
-    where c.report_id = v_report.report_id and c.settled_at is null;
-    update private.escalations as e
-    set resolved_at = private.clock()
-    where e.report_id = v_report.report_id and e.resolved_at is null;
-    update public.reports as r
-    set status = 'withdrawn', consent_to_share = false, match_status = 'pending'
-    where r.report_id = v_report.report_id
-    returning r.* into v_report;
+    perform private.end_report(v_report);
+    select r.* into v_report from public.reports as r where r.report_id = v_report.report_id;
   end if;
   return v_report;
 end;

@@ -27,6 +27,7 @@ begin
   v_job := private.leased_job(job_id, lease_token);
   if v_job.kind = 'calendar_event' then
     perform private.record_calendar_result(v_job.appointment_id, v_job.connection_id, result);
+    delete from private.calendar_tombstones as t where t.id = v_job.tombstone_id;
   end if;
   update private.outbox_jobs as j
   set state = 'done', result = complete_job.result, last_error = null, finished_at = private.clock(), leased_until = null

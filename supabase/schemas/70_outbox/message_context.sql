@@ -42,6 +42,9 @@ begin
         select max(lead) from private.message_settings as s, unnest(s.reminder_minutes) as lead
       )
     when 'message_waiting' then v_match.match_status_type = 'accepted'
+    when 'hand_over_requested' then exists (
+      select 1 from public.hand_overs as h where h.matched_services = v_match.id and h.status = 'requested'
+    )
     when 'completion_requested' then v_match.match_status_type = 'accepted'
     when 'completion_disputed' then v_match.match_status_type = 'accepted' and v_match.professional_completed_at is null
     when 'case_closed' then v_match.match_status_type = 'completed'

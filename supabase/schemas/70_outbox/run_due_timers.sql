@@ -17,12 +17,15 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('sauti.run_due_timers')) then
     return '{"busy": true}'::jsonb;
   end if;
+  perform private.publish_statistics();
+  perform private.seal_audit_log(5000);
   delete from private.booking_counters as b where b.window_ends_at <= private.clock();
   return jsonb_build_object(
     'expired', private.expire_offers(200),
     'requests_expired', private.expire_requests(200),
     'pulls', private.schedule_calendar_pulls(200),
-    'pruned', private.prune_jobs(1000)
+    'pruned', private.prune_jobs(1000),
+    'purged', private.purge_expired(200)
   ) || private.advance_response_clocks(200);
 end;
 $$;
@@ -40,6 +43,6 @@ as $$
   select private.run_due_timers();
 $$;
 comment on function public.run_due_timers() is
-  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, pulls, pruned, nudged, widened, opened, escalated, searched.';
+  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, pulls, pruned, purged, nudged, widened, opened, escalated, searched.';
 revoke all on function public.run_due_timers() from public, anon, authenticated, service_role;
 grant execute on function public.run_due_timers() to service_role;

@@ -246,6 +246,69 @@ for select to authenticated
 using (connection_id = any (array(select c.id from public.calendar_connections as c where c.user_id = (select auth.uid()))));
 comment on policy select_own on public.calendar_events is 'Events of the caller''s own calendars.';
 
+-- policies/case_note_versions.sql
+-- What a note said before: its author only, and nobody writes but the trigger.
+
+alter table public.case_note_versions enable row level security;
+revoke all on table public.case_note_versions from public, anon, authenticated, service_role;
+grant select on table public.case_note_versions to authenticated;
+
+create policy select_author on public.case_note_versions
+for select to authenticated
+using (
+  professional_id = (select auth.uid())
+  and note_id = any (array(select n.id from public.case_notes as n where n.professional_id = (select auth.uid())))
+);
+comment on policy select_author on public.case_note_versions is 'The author of the note, as long as they read the note itself.';
+
+-- policies/case_notes.sql
+-- The author only, while they have access to the case. Notes are changed in versions and never deleted.
+
+alter table public.case_notes enable row level security;
+revoke all on table public.case_notes from public, anon, authenticated, service_role;
+grant select, insert (id, matched_services, appointment_id, professional_id, body), update (body) on table public.case_notes to authenticated;
+
+create policy select_author on public.case_notes
+for select to authenticated
+using (professional_id = (select auth.uid()) and matched_services = any ((select private.readable_cases())::uuid[]));
+comment on policy select_author on public.case_notes is 'Its author, and nobody else; withdrawn consent closes it with the case.';
+
+create policy insert_author on public.case_notes
+for insert to authenticated
+with check (professional_id = (select auth.uid()));
+comment on policy insert_author on public.case_notes is 'As oneself; the trigger lets in only notes on a case that one holds.';
+
+create policy update_author on public.case_notes
+for update to authenticated
+using (professional_id = (select auth.uid()) and matched_services = any ((select private.readable_cases())::uuid[]))
+with check (professional_id = (select auth.uid()));
+comment on policy update_author on public.case_notes is 'The text only; the trigger keeps the version before.';
+
+-- policies/consent_texts.sql
+-- The words are for everybody to read before they consent; operators write them.
+
+alter table public.consent_texts enable row level security;
+revoke all on table public.consent_texts from public, anon, authenticated, service_role;
+grant select on table public.consent_texts to anon, authenticated;
+grant select, insert on table public.consent_texts to service_role;
+
+create policy select_all on public.consent_texts
+for select to anon, authenticated
+using (true);
+comment on policy select_all on public.consent_texts is 'Published words; nothing about anybody.';
+
+-- policies/consents.sql
+-- The survivor reads what they consented to; what acts on a consent writes it.
+
+alter table public.consents enable row level security;
+revoke all on table public.consents from public, anon, authenticated, service_role;
+grant select on table public.consents to authenticated;
+
+create policy select_own on public.consents
+for select to authenticated
+using (user_id = (select auth.uid()));
+comment on policy select_own on public.consents is 'Only who consented.';
+
 -- policies/escalations.sql
 -- Administrators read open escalations through the view public.escalations.
 
@@ -265,6 +328,18 @@ comment on policy select_admins on private.escalations is 'Administrators coordi
 
 revoke all on table public.google_calendar_events from public, anon, authenticated, service_role;
 grant select on table public.google_calendar_events to authenticated, service_role;
+
+-- policies/hand_overs.sql
+-- Who asks and whose consent it needs; the colleague knows their offer and no more. Functions write.
+
+alter table public.hand_overs enable row level security;
+revoke all on table public.hand_overs from public, anon, authenticated, service_role;
+grant select on table public.hand_overs to authenticated;
+
+create policy select_parties on public.hand_overs
+for select to authenticated
+using (survivor_id = (select auth.uid()) or from_professional_id = (select auth.uid()));
+comment on policy select_parties on public.hand_overs is 'The survivor and the professional who asked.';
 
 -- policies/match_breakdowns.sql
 -- Why an offer was made: administrators only, because proximity tells a distance.
@@ -296,6 +371,29 @@ using (
   )
 );
 comment on policy select_parties on public.matched_services is 'The row holds nothing but masked facts, so the whole row is safe to show to whom it was offered.';
+
+-- policies/messages.sql
+-- The two parties of an accepted case read and write; the reader marks as read. Nobody changes or deletes a message.
+
+alter table public.messages enable row level security;
+revoke all on table public.messages from public, anon, authenticated, service_role;
+grant select, insert (id, matched_services, sender_id, body), update (read_at) on table public.messages to authenticated;
+
+create policy select_parties on public.messages
+for select to authenticated
+using (matched_services = any ((select private.readable_cases())::uuid[]));
+comment on policy select_parties on public.messages is 'The survivor, and the professional while they have access to the case.';
+
+create policy insert_own on public.messages
+for insert to authenticated
+with check (sender_id = (select auth.uid()));
+comment on policy insert_own on public.messages is 'As oneself; the trigger lets in only parties of an open case, within limits.';
+
+create policy update_reader on public.messages
+for update to authenticated
+using (sender_id <> (select auth.uid()) and matched_services = any ((select private.readable_cases())::uuid[]))
+with check (sender_id <> (select auth.uid()));
+comment on policy update_reader on public.messages is 'Who received it marks it as read; the column grant allows nothing else.';
 
 -- policies/notifications.sql
 -- Own rows; reading is all that a person can change.
@@ -337,6 +435,7 @@ for select to authenticated
 using (
   id = (select auth.uid())
   or (verification_status = 'verified' and is_public_booking)
+  or (select private.is_admin())
   or id = any (array(
     select m.professional_id
     from public.matched_services as m
@@ -344,7 +443,7 @@ using (
       and m.report_id = any (array(select r.report_id from public.reports as r where r.user_id = (select auth.uid())))
   ))
 );
-comment on policy select_known on public.professionals is 'The own row, public booking, or a professional who accepted one of my reports.';
+comment on policy select_known on public.professionals is 'The own row, public booking, a professional who accepted one of my reports; and administrators, who verify them.';
 
 create policy update_own on public.professionals
 for update to authenticated
@@ -462,7 +561,7 @@ comment on policy delete_own on public.scheduling_preferences is 'For oneself on
 -- policies/supabase_realtime.sql
 -- What `postgres_changes` carries, under the policies of each table.
 
-alter publication supabase_realtime add table public.matched_services, public.appointments, public.notifications;
+alter publication supabase_realtime add table public.matched_services, public.appointments, public.notifications, public.messages;
 
 -- policies/support_services.sql
 -- Owners manage their services; a survivor sees the service that took the case. Verification is for administrators.
@@ -484,6 +583,7 @@ create policy select_known on public.support_services
 for select to authenticated
 using (
   professional_id = (select auth.uid())
+  or (select private.is_admin())
   or id = any (array(
     select m.service_id
     from public.matched_services as m
@@ -491,7 +591,7 @@ using (
       and m.report_id = any (array(select r.report_id from public.reports as r where r.user_id = (select auth.uid())))
   ))
 );
-comment on policy select_known on public.support_services is 'Own services, or the one that accepted a report of mine.';
+comment on policy select_known on public.support_services is 'Own services, or the one that accepted a report of mine; and administrators, who verify them.';
 
 create policy insert_own on public.support_services
 for insert to authenticated
@@ -508,3 +608,44 @@ create policy delete_own on public.support_services
 for delete to authenticated
 using (professional_id = (select auth.uid()));
 comment on policy delete_own on public.support_services is 'A service that was never offered a case may go; the foreign key of the offers keeps the others.';
+
+-- policies/verification_decisions.sql
+-- The professional reads what was decided and why; administrators read all. Functions write. Who decided is not shown.
+
+alter table public.verification_decisions enable row level security;
+revoke all on table public.verification_decisions from public, anon, authenticated, service_role;
+grant select (id, professional_id, service_id, status, note, created_at) on table public.verification_decisions to authenticated;
+
+create policy select_own_or_admin on public.verification_decisions
+for select to authenticated
+using (professional_id = (select auth.uid()) or (select private.is_admin()));
+comment on policy select_own_or_admin on public.verification_decisions is 'Whom it is about, and administrators.';
+
+-- policies/verification_documents.sql
+-- A professional presents, administrators look. What was presented is not changed, only taken back.
+
+alter table public.verification_documents enable row level security;
+revoke all on table public.verification_documents from public, anon, authenticated, service_role;
+grant select, delete, insert (id, professional_id, service_id, kind, file_name, media_type, size_bytes, sha256)
+  on table public.verification_documents to authenticated;
+
+create policy select_own_or_admin on public.verification_documents
+for select to authenticated
+using (professional_id = (select auth.uid()) or (select private.is_admin()));
+comment on policy select_own_or_admin on public.verification_documents is 'Who presents it, and administrators, who decide by it.';
+
+create policy insert_own on public.verification_documents
+for insert to authenticated
+with check (
+  professional_id = (select auth.uid())
+  and (
+    service_id is null
+    or service_id = any (array(select s.id from public.support_services as s where s.professional_id = (select auth.uid())))
+  )
+);
+comment on policy insert_own on public.verification_documents is 'For oneself and for own services.';
+
+create policy delete_own on public.verification_documents
+for delete to authenticated
+using (professional_id = (select auth.uid()));
+comment on policy delete_own on public.verification_documents is 'What one presented can be taken back.';
