@@ -23,7 +23,16 @@ from rich.table import Table
 from benchmarks.measure import Result
 from benchmarks.project import running_project
 
-QUESTIONS = ("matching", "client_matching", "offers_page", "acceptance", "live_events", "mail_delivery")
+QUESTIONS = (
+    "matching",
+    "client_matching",
+    "offers_page",
+    "acceptance",
+    "slots",
+    "booking",
+    "live_events",
+    "mail_delivery",
+)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -23,12 +23,14 @@ declare
   v_from date := greatest(from_date, (v_now at time zone 'UTC')::date - 1);
   v_to date := least(to_date, (v_now at time zone 'UTC')::date + 732);
   -- Reaches over every local day in question, whatever the zone, and over the longest session and buffers beside it.
-  v_begin timestamptz := (v_from - 2)::timestamp at time zone 'UTC';
-  v_end timestamptz := (v_to + 4)::timestamp at time zone 'UTC';
+  v_begin timestamptz;
+  v_end timestamptz;
 begin
   if v_from > v_to then
     return;
   end if;
+  v_begin := (v_from - 2)::timestamp at time zone 'UTC';
+  v_end := (v_to + 4)::timestamp at time zone 'UTC';
   return query
   with asked as materialized (
     select p.id, p.time_zone, coalesce(s.slot_interval_minutes, 30) as step,
