@@ -24,7 +24,7 @@ from sauti_sync.calendars.interface import Account, Opener, RemoteEvent
 from sauti_sync.calendars.json_api import JsonApi, Reply
 from sauti_sync.calendars.oauth import OAuthClient, TokenSession
 from sauti_sync.calendars.wording import REMINDER_MINUTES, description, location
-from sauti_sync.errors import Permanent, Retryable, SautiError
+from sauti_sync.errors import Outage, Permanent, Retryable, SautiError
 from sauti_sync.events import Lease
 
 API_URL = "https://www.googleapis.com"
@@ -265,6 +265,8 @@ def _verdict(reply: Reply) -> SautiError:
         return Permanent("needs_reauth")
     if reply.status in (404, 410):
         return Permanent("calendar_not_found")
-    if reply.status in (408, 409, 412, 425) or reply.status >= 500:
+    if reply.status in (408, 409, 412, 425):
         return Retryable("calendar_unavailable", reply.retry_after)
+    if reply.status >= 500:
+        return Outage("calendar_unavailable", reply.retry_after)
     return Permanent("calendar_refused")

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from sauti_sync.calendars.oauth import TokenSession
-from sauti_sync.errors import Permanent, Retryable
+from sauti_sync.errors import Outage, Permanent
 from sauti_sync.messages.retry_after import seconds_to_wait
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -91,7 +91,7 @@ class JsonApi:
                     if len(body) > _ANSWER_BYTES:
                         raise Permanent("calendar_answer_invalid")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
-            raise Retryable("calendar_unavailable") from None
+            raise Outage("calendar_unavailable") from None
         try:
             parsed = json.loads(body) if body else {}
         except ValueError:

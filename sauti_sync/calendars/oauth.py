@@ -17,7 +17,7 @@ import httpx
 from sauti_sync.calendars.interface import Account
 from sauti_sync.calendars.records import Records
 from sauti_sync.credentials import TokenKeys
-from sauti_sync.errors import LeaseLost, Permanent, Retryable
+from sauti_sync.errors import LeaseLost, Outage, Permanent, Retryable
 from sauti_sync.messages.retry_after import seconds_to_wait
 
 #: A token that ends sooner is not used: the request may take as long.
@@ -152,14 +152,14 @@ class TokenSession:
             raise Permanent("needs_reauth")
         if answer.status_code in (400, 401, 403) and body.get("error") in ("invalid_client", "unauthorized_client"):
             # Ours to correct: nobody has to connect again for that.
-            raise Retryable("oauth_client_refused", 300.0)
-        raise Retryable("calendar_unavailable", _wait(answer))
+            raise Outage("oauth_client_refused", 300.0)
+        raise (Outage if answer.status_code >= 500 else Retryable)("calendar_unavailable", _wait(answer))
 
     async def _post(self, url: str, fields: dict[str, Any]) -> httpx.Response:
         try:
             return await self._http.post(url, data=fields, headers={"Accept": "application/json"})
         except httpx.HTTPError:
-            raise Retryable("calendar_unavailable") from None
+            raise Outage("calendar_unavailable") from None
 
 
 def _checked(secret: dict[str, Any]) -> dict[str, Any]:

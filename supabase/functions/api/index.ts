@@ -4,5 +4,6 @@ import { router } from "../_shared/router.ts";
 import { appointmentRoutes } from "./appointments.ts";
 import { calComRoutes } from "./cal_com.ts";
 import { calendarRoutes } from "./calendar.ts";
+import { oauthRoutes } from "./oauth.ts";
 
-Deno.serve(router([...appointmentRoutes, ...calendarRoutes, ...calComRoutes]));
+Deno.serve(router([...appointmentRoutes, ...calendarRoutes, ...calComRoutes, ...oauthRoutes]));
