@@ -95,7 +95,7 @@ def test_only_the_professional_of_an_open_case_goes_on_with_it(cases: Cases, cas
     with refused("not_found"):
         call(case.professional.sql, "schedule_follow_up", uuid.uuid4(), MONDAY)
     cases.sql.execute(
-        "update public.professionals set verification_status = 'suspended' where id = %s", (case.professional.id,)
+        "update public.professionals set verification_status = 'under_review' where id = %s", (case.professional.id,)
     )
     with refused("not_verified"):
         follow_up(case, MONDAY)

@@ -39,10 +39,10 @@ begin
   v_survivor_id := (v_locked.report).user_id;
   if (v_locked.report).status = 'withdrawn' then
     perform private.raise_error('report_withdrawn');
-  elsif (v_locked.match).match_status_type <> 'accepted' then
-    perform private.raise_error('case_not_open');
   elsif v_professional.verification_status <> 'verified' then
     perform private.raise_error('not_verified');
+  elsif (v_locked.match).match_status_type <> 'accepted' then
+    perform private.raise_error('case_not_open');
   end if;
 
   -- What this call would make is there already: it is a repetition.
