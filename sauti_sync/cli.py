@@ -91,6 +91,18 @@ def worker() -> None:
     _exit_with(run_worker)
 
 
+def doctor(
+    json: AsJson = False,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Queue a job, to see whether a worker takes it.")
+    ] = True,
+) -> None:
+    """Check a project from the environment, and say what to do; with SAUTI_DB_URL, the database too."""
+    from sauti_sync.commands.doctor import run_doctor
+
+    _exit_with(lambda: run_doctor(json, probe))
+
+
 @jobs.command("list")
 def list_jobs(
     state: Annotated[str | None, typer.Option(help="Only pending, running, done or dead ones.")] = None,
@@ -133,6 +145,14 @@ def generate_key(
     _exit_with(lambda: generate_key(identifier, json))
 
 
+@keys.command("rotate")
+def rotate_keys(json: AsJson = False) -> None:
+    """Encrypt all stored credentials with the first key of SAUTI_TOKEN_KEYS; the others are needed to read them."""
+    from sauti_sync.commands.rotate_keys import rotate_keys
+
+    _exit_with(lambda: rotate_keys(json))
+
+
 @cal_com.command("reconcile")
 def reconcile_cal_com(
     professional_id: Annotated[str, typer.Argument(help="Whose bookings; SAUTI_CAL_COM_API_KEY opens the account.")],
@@ -166,6 +186,7 @@ if _is_there("sauti_local.dev"):
 if _is_there("benchmarks"):
     app.command(context_settings=PASS_ON)(bench)
 app.command()(worker)
+app.command()(doctor)
 app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
 app.add_typer(cal_com, name="cal-com")

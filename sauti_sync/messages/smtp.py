@@ -71,6 +71,10 @@ class SmtpTransport:
         else:
             await _part(connection)
 
+    async def check(self) -> None:
+        """Connect, secure and log in as for a message, and part; raises Outage."""
+        await _part(await self._connect())
+
     async def close(self) -> None:
         """End idle connections politely; a server that does not answer is left alone."""
         while self._idle:
