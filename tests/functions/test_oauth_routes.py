@@ -1,4 +1,4 @@
-"""Connecting Google and Microsoft, end to end: the real functions under Deno, the real database, a provider's stand-in."""
+"""Connecting Google and Microsoft, end to end: real functions under Deno, a real database, a stand-in provider."""
 
 from __future__ import annotations
 

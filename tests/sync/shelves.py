@@ -248,7 +248,7 @@ class GoogleShelf(StandInShelf):
         self.calendar = self.open(server.issue(self.user))
 
     @classmethod
-    async def build(cls, radicale: CalendarServer) -> "GoogleShelf":
+    async def build(cls, radicale: CalendarServer | None = None) -> "GoogleShelf":
         server = GoogleStandIn()
         await server.start()
         return cls(server)
@@ -350,7 +350,7 @@ class MicrosoftShelf(StandInShelf):
         self.calendar = self.open(server.issue(self.user))
 
     @classmethod
-    async def build(cls, radicale: CalendarServer) -> "MicrosoftShelf":
+    async def build(cls, radicale: CalendarServer | None = None) -> "MicrosoftShelf":
         server = MicrosoftStandIn()
         await server.start()
         return cls(server)

@@ -3,7 +3,9 @@
 -- Called with the service key by `sauti-sync keys rotate`. Whoever calls holds the keys or can read nothing. Definer:
 -- credentials are private. Locks: none.
 
-create or replace function private.list_credentials(key_id text, max_rows integer)
+create or replace function private.list_credentials(
+  key_id text, max_rows integer, after_kind text, after_id text
+)
 returns table (kind text, id text, user_id uuid, provider text, ciphertext text)
 language plpgsql
 stable
@@ -28,25 +30,27 @@ begin
     select 'cal_com', x.professional_id::text, x.professional_id, 'cal_com', x.ciphertext
     from private.cal_com_secrets as x
   ) as s
-  where split_part(s.ciphertext, '.', 2) <> key_id
+  where split_part(s.ciphertext, '.', 2) <> key_id and (s.kind, s.id) > (coalesce(after_kind, ''), coalesce(after_id, ''))
   order by s.kind, s.id
   limit max_rows;
 end;
 $$;
-comment on function private.list_credentials(text, integer) is 'Definer: credentials are private. The caller must hold the service key.';
-revoke all on function private.list_credentials(text, integer) from public, anon, authenticated, service_role;
-grant execute on function private.list_credentials(text, integer) to service_role;
+comment on function private.list_credentials(text, integer, text, text) is 'Definer: credentials are private. The caller must hold the service key.';
+revoke all on function private.list_credentials(text, integer, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.list_credentials(text, integer, text, text) to service_role;
 
-create or replace function public.list_credentials(key_id text, max_rows integer default 100)
+create or replace function public.list_credentials(
+  key_id text, max_rows integer default 100, after_kind text default '', after_id text default ''
+)
 returns table (kind text, id text, user_id uuid, provider text, ciphertext text)
 language sql
 stable
 security invoker
 set search_path = ''
 as $$
-  select * from private.list_credentials(key_id, max_rows);
+  select * from private.list_credentials(key_id, max_rows, after_kind, after_id);
 $$;
-comment on function public.list_credentials(text, integer) is
-  'Operators: ciphertexts that another key than key_id encrypts, at most max_rows (1 to 1000). → kind calendar, retired or cal_com; id; what the ciphertext is bound to. Errors: invalid_input.';
-revoke all on function public.list_credentials(text, integer) from public, anon, authenticated, service_role;
-grant execute on function public.list_credentials(text, integer) to service_role;
+comment on function public.list_credentials(text, integer, text, text) is
+  'Operators: ciphertexts that another key than key_id encrypts, at most max_rows (1 to 1000), in order behind (after_kind, after_id). → kind calendar, retired or cal_com; id; what the ciphertext is bound to. Errors: invalid_input.';
+revoke all on function public.list_credentials(text, integer, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.list_credentials(text, integer, text, text) to service_role;

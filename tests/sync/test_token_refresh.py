@@ -1,0 +1,138 @@
+"""Access tokens: refreshed before they end, by one worker at a time, and never again once the person has withdrawn."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from sauti_sync.calendars import json_api
+from sauti_sync.calendars.interface import Account
+from sauti_sync.calendars.oauth import Endpoints, OAuthClient, TokenSession
+from sauti_sync.errors import LeaseLost, Outage, Permanent
+from tests.sync.shelves import KEYS
+from tests.sync.stand_ins.google import GoogleStandIn
+from tests.sync.stand_ins.records import MemoryRecords
+
+USER = str(uuid.uuid4())
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[GoogleStandIn]:
+    built = GoogleStandIn()
+    built.rotates = True
+    await built.start()
+    yield built
+    await built.stop()
+
+
+@pytest.fixture
+def records() -> MemoryRecords:
+    return MemoryRecords()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with json_api.client() as client:
+        yield client
+
+
+def session(
+    server: GoogleStandIn,
+    records: MemoryRecords,
+    http: httpx.AsyncClient,
+    secret: dict[str, Any],
+    connection_id: str | None = "connection",
+    client_secret: str = "client-secret",
+) -> TokenSession:
+    ciphertext = KEYS.encrypt(secret, USER, "google")
+    if connection_id is not None:
+        ciphertext = records.credentials.setdefault(connection_id, ciphertext)
+    client = OAuthClient("client", client_secret, Endpoints.google(server.url), KEYS, records)
+    return TokenSession(client, Account(USER, "google", "primary", secret, ciphertext, connection_id), http)
+
+
+async def test_a_token_with_life_left_is_used(server: GoogleStandIn, records: MemoryRecords, http: Any) -> None:
+    secret = server.issue("ada", expires_in=600)
+    assert await session(server, records, http, secret).token() == secret["access_token"]
+    assert server.refreshes == 0
+
+
+async def test_a_token_that_ends_soon_is_refreshed_and_stored_encrypted(
+    server: GoogleStandIn, records: MemoryRecords, http: Any
+) -> None:
+    secret = server.issue("ada", expires_in=60)
+    token = await session(server, records, http, secret).token()
+    assert server.access[token] == "ada"
+    stored = KEYS.decrypt(records.credentials["connection"], USER, "google")
+    assert stored["access_token"] == token
+    assert stored["refresh_token"] != secret["refresh_token"], "the provider's new one is kept"
+    assert stored["expires_at"] > time.time() + 3000
+    assert records.leases == {}
+
+
+async def test_eight_workers_at_once_spend_one_refresh_token(
+    server: GoogleStandIn, records: MemoryRecords, http: Any
+) -> None:
+    secret = server.issue("ada", expires_in=-1)
+    sessions = [session(server, records, http, secret) for _ in range(8)]
+    tokens = await asyncio.gather(*(one.token() for one in sessions))
+    assert server.refreshes == 1
+    assert len(set(tokens)) == 1
+    assert "connection" not in records.errors
+
+
+async def test_a_withdrawn_consent_stops_the_connection_and_is_not_asked_again(
+    server: GoogleStandIn, records: MemoryRecords, http: Any
+) -> None:
+    secret = server.issue("ada", expires_in=-1)
+    server.refresh.clear()
+    with pytest.raises(Permanent, match=r"^needs_reauth$"):
+        await session(server, records, http, secret).token()
+    assert records.errors == {"connection": "needs_reauth"}
+    with pytest.raises(LeaseLost):
+        await session(server, records, http, secret).token()
+    assert server.refreshes == 1
+
+
+async def test_a_wrong_client_secret_is_ours_to_correct(
+    server: GoogleStandIn, records: MemoryRecords, http: Any
+) -> None:
+    secret = server.issue("ada", expires_in=-1)
+    with pytest.raises(Outage, match=r"^oauth_client_refused$"):
+        await session(server, records, http, secret, client_secret="wrong").token()
+    assert records.errors == {}
+    assert records.leases == {}, "the right to spend is given back"
+    assert server.refresh, "and nothing was spent"
+
+
+async def test_a_rotation_of_keys_in_between_costs_no_second_refresh(
+    server: GoogleStandIn, records: MemoryRecords, http: Any
+) -> None:
+    secret = server.issue("ada", expires_in=-1)
+    one = session(server, records, http, secret)
+    records.credentials["connection"] = KEYS.encrypt(secret, USER, "google")
+    assert server.access[await one.token()] == "ada"
+    assert server.refreshes == 1
+
+
+async def test_a_connection_that_is_gone_refreshes_for_itself(
+    server: GoogleStandIn, records: MemoryRecords, http: Any
+) -> None:
+    one = session(server, records, http, server.issue("ada", expires_in=-1), connection_id=None)
+    assert server.access[await one.token()] == "ada"
+    await one.revoke()
+    assert server.access == {}
+    assert len(server.revoked) == 1
+
+
+@pytest.mark.parametrize("missing", ["access_token", "refresh_token", "expires_at"])
+async def test_incomplete_credentials_are_refused(
+    server: GoogleStandIn, records: MemoryRecords, http: Any, missing: str
+) -> None:
+    secret = {key: value for key, value in server.issue("ada").items() if key != missing}
+    with pytest.raises(Permanent, match=r"^credentials_unreadable$"):
+        session(server, records, http, secret)
