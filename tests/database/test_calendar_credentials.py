@@ -126,11 +126,11 @@ class TestRotation:
     @pytest.mark.parametrize(
         ("kind", "identifier", "ciphertext"),
         [
-            ("other", str(uuid.uuid4()), NEW),
+            ("other", str(uuid.UUID(int=7)), NEW),
             ("calendar", "1", NEW),
-            ("retired", str(uuid.uuid4()), NEW),
-            ("calendar", str(uuid.uuid4()), "plain"),
-            (None, str(uuid.uuid4()), NEW),
+            ("retired", str(uuid.UUID(int=7)), NEW),
+            ("calendar", str(uuid.UUID(int=7)), "plain"),
+            (None, str(uuid.UUID(int=7)), NEW),
             ("calendar", None, NEW),
         ],
     )
