@@ -541,6 +541,12 @@ begin
       from public.case_notes as n
       where n.professional_id = v_user_id and n.matched_services = any (v_cases)
     ),
+    'case_note_versions', (
+      select coalesce(jsonb_agg(v), '[]')
+      from public.case_notes as n
+      join public.case_note_versions as v on v.note_id = n.id
+      where n.professional_id = v_user_id and n.matched_services = any (v_cases)
+    ),
     'notifications', (select coalesce(jsonb_agg(n), '[]') from public.notifications as n where n.user_id = v_user_id),
     'calendar_connections', (select coalesce(jsonb_agg(c), '[]') from public.calendar_connections as c where c.user_id = v_user_id),
     'calendar_events', (

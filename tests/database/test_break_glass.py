@@ -25,7 +25,9 @@ def test_an_administrator_opens_a_report_and_everybody_concerned_knows(cases: Ca
     ledger = cases.one("select * from private.audit_log where event = 'break_glass'")
     assert ledger["detail"] == {"report_id": str(report_id), "reason": REASON}
     assert (ledger["subject_id"], ledger["facts"]) == (survivor.id, {})
-    notices = survivor.sql.execute("select kind from public.notifications where report_id = %s", (report_id,)).fetchall()
+    notices = survivor.sql.execute(
+        "select kind from public.notifications where report_id = %s", (report_id,)
+    ).fetchall()
     assert [row["kind"] for row in notices] == ["access_opened"]
 
 
