@@ -106,9 +106,12 @@ class Matching(World):
             self.replace_offer(offer.report, offer.kind)
 
     def escalate(self, report: Report, kind: str, reason: str) -> None:
-        """Put it before the administrators, once for each reason."""
-        if any((known.kind, known.reason) == (kind, reason) for known in report.escalations):
-            return
+        """Put it before the administrators, once for each reason; what was settled is told again."""
+        known = {(escalation.kind, escalation.reason): escalation for escalation in report.escalations}
+        if (kind, reason) in known:
+            if not known[kind, reason].resolved:
+                return
+            report.escalations.remove(known[kind, reason])
         masked = ("report_id", "incident_type", "urgency", "gender", "age_category")
         cells = {name: report.row.cell(name) for name in masked}
         cells |= {"reported_at": report.row.cell("created_at"), "escalated_at": self.moment()}
@@ -147,7 +150,6 @@ class Matching(World):
                     self._advance(report, kind, clock)
 
     def _advance(self, report: Report, kind: str, clock: ResponseClock) -> None:
-        idle = not report.offers_of(kind, "pending") and clock.searched + LOOK <= self.now
         wanted = OFFERS[report.row["urgency"]]
         for step, (urgent, others) in STEPS.items():
             after = urgent if report.row["urgency"] == "high" else others
@@ -161,7 +163,7 @@ class Matching(World):
                 self.escalate(report, kind, "no_answer")
             else:
                 self.make_offers(report, kind, wanted)
-        if idle:
+        if not report.offers_of(kind, "pending") and clock.searched + LOOK <= self.now:
             self.make_offers(report, kind, wanted)
         self.settle_match_status(report)
 

@@ -6,14 +6,19 @@ plain value, or `Refused` with the symbols of every rule that the request breaks
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from tests.model.cells import Row, Unknown, moment
-from tests.model.matching import HOUR, Matching
-from tests.model.people import NOT_FOUND, Appointment, Offer, Person, Refused, Report, Service
+from tests.model.matching import HOUR, MINUTE, OFFERS, Matching
+from tests.model.people import NOT_FOUND, Appointment, Offer, Person, Refused, Report, ResponseClock, Service
 
-Answer = Row | Refused | dict[str, Any] | None
+Answer = Row | Refused | dict[str, Any] | int | None
+#: What administrators say about each decision.
+NOTE = "after a look at the papers"
+#: How long nobody is told again that messages wait.
+QUIET = 30 * MINUTE
 
 
 def refused(*symbols: str) -> Refused:
@@ -26,24 +31,102 @@ class Oracle(Matching):
 
     # Professionals
 
-    def set_verification(self, professional: Person, status: str) -> None:
+    def set_verification(self, caller: Person, professional: Person, status: str) -> Answer:
         """An administrator's decision about a professional."""
-        assert professional.professional is not None
+        card = professional.professional
+        assert card is not None
+        if not caller.is_admin:
+            return refused("not_allowed")
+        if card["verification_status"] == status:
+            return card
         before = professional.is_verified
-        professional.professional.set(verification_status=status)
+        card.set(verification_status=status)
+        self._decide(professional, None, status)
         if professional.is_verified and not before and not self._is_away(professional):
             self.rematch(professional)
         if before and not professional.is_verified:
             self.end_offers(lambda offer: offer.owner is professional)
+            self.release_cases(lambda offer: offer.owner is professional)
+        return card
 
-    def set_service_verification(self, service: Service, status: str) -> None:
+    def set_service_verification(self, caller: Person, service: Service, status: str) -> Answer:
         """An administrator's decision about a service."""
+        if not caller.is_admin:
+            return refused("not_allowed")
+        if service.row["verification_status"] == status:
+            return service.row
         before = service.is_verified
         service.row.set(verification_status=status)
+        self._decide(service.owner, service, status)
         if service.is_verified and service.row["is_active"]:
             self.rematch(service.owner)
         if before and not service.is_verified:
             self.end_offers(lambda offer: offer.service is service)
+            self.release_cases(lambda offer: offer.service is service)
+        return service.row
+
+    def _decide(self, professional: Person, service: Service | None, status: str) -> None:
+        row = Row(
+            id=Unknown(),
+            professional_id=professional.id,
+            service_id=service.row["id"] if service else None,
+            status=status,
+            note=NOTE,
+            created_at=self.moment(),
+        )
+        self.decisions.append((professional, row))
+        self.notify(professional, "verification_changed")
+
+    def release_cases(self, leaves: Callable[[Offer], bool]) -> None:
+        """Accepted cases of somebody who cannot go on are taken from them and matched anew."""
+        for offer in [offer for offer in self.offers if offer.status == "accepted" and leaves(offer)]:
+            report, kind = offer.report, offer.kind
+            offer.row.set(match_status_type="withdrawn", closed_at=self.moment())
+            for appointment in self.appointments:
+                if appointment.offer is offer and appointment.is_live and appointment.ends > self.now:
+                    self._cancel(appointment, None, None)
+            report.clocks[kind] = ResponseClock(self.now, self.now)
+            if not any(other.status in ("accepted", "completed") for other in report.offers):
+                report.row.set(status="pending", ismatched=False)
+            self.escalate(report, kind, "professional_left")
+            report.clocks[kind].steps.clear()
+            self.make_offers(report, kind, OFFERS[report.row["urgency"]])
+            self.settle_match_status(report)
+            self.notify(report.owner, "case_reopened", report_id=report.row.cell("report_id"))
+
+    # Administrators
+
+    def break_glass(self, caller: Person, report: Report, reason: str) -> Answer:
+        """The emergency door: logged, and the survivor is told."""
+        if not caller.is_admin:
+            return refused("not_allowed")
+        broken = set()
+        if len(reason) < 20:
+            broken.add("invalid_input")
+        if report.status == "withdrawn":
+            broken.add("report_withdrawn")
+        if report.status == "recorded":
+            broken.add("consent_required")
+        if broken:
+            return refused(*broken)
+        self.log_access(report, actor_id=caller.id, actor_role="admin", door="break_glass", reason=reason)
+        self.notify(report.owner, "access_opened", report_id=report.row.cell("report_id"))
+        return self._case_file(report, None)
+
+    def rematch_report(self, caller: Person, report: Report) -> Answer:
+        """An administrator has more candidates asked."""
+        if not caller.is_admin:
+            return refused("not_allowed")
+        if report.status == "withdrawn":
+            return refused("report_withdrawn")
+        if report.status not in ("pending", "active"):
+            return refused("case_not_open")
+        before = len(report.offers)
+        for kind, clock in report.clocks.items():
+            if not clock.settled:
+                self.make_offers(report, kind, OFFERS[report.row["urgency"]])
+        self.settle_match_status(report)
+        return len(report.offers) - before
 
     def change_service(self, service: Service, **cells: Any) -> None:
         """The owner changes a service."""
@@ -89,12 +172,16 @@ class Oracle(Matching):
                 "ismatched": False,
                 "created_at": self.moment(),
                 "archived_at": None,
+                "anonymised_at": None,
             }
             | cells
         )
         report = Report(row, owner, self.now)
         self.reports.append(report)
+        if row["consent_location"]:
+            self.consent(report, "share_location")
         if shared:
+            self.consent(report, "share_report")
             self.match(report)
         return report.row
 
@@ -108,6 +195,7 @@ class Oracle(Matching):
             return refused("case_not_open")
         if report.status == "recorded":
             report.row.set(consent_to_share=True, status="pending")
+            self.consent(report, "share_report")
             self.match(report)
         return report.row
 
@@ -134,7 +222,16 @@ class Oracle(Matching):
                 if appointment.offer.report is report and appointment.is_live and appointment.ends > self.now:
                     self._cancel(appointment, caller, None)
             self._settle(report)
-            report.row.set(status="withdrawn", consent_to_share=False, match_status="pending")
+            self.end_consents(report)
+            report.row.set(
+                status="withdrawn",
+                consent_to_share=False,
+                consent_location=False,
+                latitude=None,
+                longitude=None,
+                match_status="pending",
+                ismatched=False,
+            )
         return report.row
 
     def block(self, survivor: Person, professional: Person) -> bool:
@@ -261,15 +358,14 @@ class Oracle(Matching):
             actor_role="professional",
             door="open_case",
         )
-        return self._case_file(offer)
+        return self._case_file(offer.report, offer)
 
-    def _case_file(self, offer: Offer) -> dict[str, Any]:
-        report = offer.report
+    def _case_file(self, report: Report, offer: Offer | None) -> dict[str, Any]:
         hidden = ("user_id", "consent_to_share", "consent_location", "match_status", "ismatched", "archived_at")
         session = ("appointment_id", "appointment_date", "duration_minutes", "appointment_type", "status")
         return {
             **{name: report.row[name] for name in REPORT_COLUMNS if name not in hidden},
-            "match_id": offer.row["id"],
+            "match_id": offer.row["id"] if offer else None,
             "time_zone": report.owner.profile["time_zone"],
             "sessions": [
                 {name: appointment.row[name] for name in session}
@@ -277,6 +373,75 @@ class Oracle(Matching):
                 if appointment.offer is offer
             ],
         }
+
+    # Conversation
+
+    def write_message(self, caller: Person, offer: Offer, cells: dict[str, Any]) -> Answer:
+        """A party of an accepted case writes to the other."""
+        if (broken := self._closed_to(caller, offer, [offer.owner, offer.report.owner])) is not None:
+            return broken
+        row = Row(
+            **cells,
+            matched_services=offer.row.cell("id"),
+            sender_id=caller.id,
+            read_at=None,
+            created_at=self.moment(),
+        )
+        self.messages.append((offer, row))
+        reader = offer.report.owner if caller is offer.owner else offer.owner
+        told = self.told_of_messages.get((reader, offer))
+        if told is None or told <= self.now - QUIET:
+            self.told_of_messages[reader, offer] = self.now
+            self.notify(reader, "message_waiting", matched_services=offer.row.cell("id"))
+        return row
+
+    def write_note(self, caller: Person, offer: Offer, cells: dict[str, Any]) -> Answer:
+        """The professional of a case keeps a note."""
+        if (broken := self._closed_to(caller, offer, [offer.owner], "completed")) is not None:
+            return broken
+        row = Row(
+            **cells,
+            matched_services=offer.row.cell("id"),
+            appointment_id=None,
+            professional_id=caller.id,
+            version=1,
+            updated_at=self.moment(),
+            created_at=self.moment(),
+        )
+        self.notes.append((offer, row))
+        return row
+
+    def change_note(self, caller: Person, offer: Offer, note: Row, body: str) -> Answer:
+        """Its author changes a note; what it said is kept."""
+        if not self.may_read_conversation(caller, offer) or caller is not offer.owner:
+            return None
+        if note["body"] != body:
+            version = Row(
+                note_id=note.cell("id"),
+                version=note["version"],
+                professional_id=caller.id,
+                body=note["body"],
+                written_at=note.cell("updated_at"),
+                created_at=self.written(),
+            )
+            self.note_versions.append((offer, version))
+            note.set(body=body, version=note["version"] + 1, updated_at=self.moment())
+        return note
+
+    def _closed_to(self, caller: Person, offer: Offer, parties: list[Person], *more: str) -> Refused | None:
+        if caller not in parties:
+            return Refused(NOT_FOUND)
+        if offer.report.status == "withdrawn":
+            return refused("report_withdrawn", "case_not_open", *(() if caller is offer.owner else NOT_FOUND))
+        if offer.status in ("accepted", *more):
+            return None
+        return refused("case_not_open", *(() if caller is offer.owner else NOT_FOUND))
+
+    def may_read_conversation(self, person: Person, offer: Offer) -> bool:
+        """The parties of a case that is or was theirs; no professional after a withdrawal."""
+        if offer.status not in ("accepted", "completed"):
+            return False
+        return person is offer.report.owner or (person is offer.owner and offer.report.status != "withdrawn")
 
     def complete_case(self, caller: Person, offer: Offer) -> Answer:
         """One side says that the case is finished; both sides close it."""
@@ -298,7 +463,6 @@ class Oracle(Matching):
                 other = report.owner if is_professional else offer.owner
                 self.notify(other, "completion_requested", matched_services=offer.row.cell("id"))
             if is_professional:
-                self.boosts.add((caller, report))
                 self.rematch(caller)
         if offer.row.cell("professional_completed_at") and offer.row.cell("survivor_completed_at"):
             self._close(offer, caller)
@@ -355,11 +519,11 @@ class Oracle(Matching):
         appointment.row.set(status="completed", updated_at=self.moment())
         return appointment.row
 
-    def _cancel(self, appointment: Appointment, caller: Person, reason: str | None) -> None:
+    def _cancel(self, appointment: Appointment, caller: Person | None, reason: str | None) -> None:
         appointment.row.set(
             status="cancelled",
             cancel_reason=reason,
-            cancelled_by=caller.id,
+            cancelled_by=caller.id if caller else None,
             sequence=appointment.row["sequence"] + 1,
             updated_at=self.moment(),
         )
@@ -373,37 +537,13 @@ class Oracle(Matching):
 
 
 #: Every column of a report, by the contract.
-REPORT_COLUMNS = [
-    "report_id",
-    "case_code",
-    "user_id",
-    "incident_type",
-    "incident_description",
-    "incident_date",
-    "urgency",
-    "required_services",
-    "gender",
-    "age_category",
-    "survivor_name",
-    "contact_email",
-    "contact_phone",
-    "contact_preference",
-    "safe_contact_from",
-    "safe_contact_until",
-    "emergency_contact",
-    "preferred_language",
-    "preferred_professional_gender",
-    "special_needs",
-    "consent_to_share",
-    "consent_location",
-    "latitude",
-    "longitude",
-    "status",
-    "match_status",
-    "ismatched",
-    "created_at",
-    "archived_at",
-]
+REPORT_COLUMNS = (
+    *("report_id", "case_code", "user_id", "incident_type", "incident_description", "incident_date", "urgency"),
+    *("required_services", "gender", "age_category", "survivor_name", "contact_email", "contact_phone"),
+    *("contact_preference", "safe_contact_from", "safe_contact_until", "emergency_contact", "preferred_language"),
+    *("preferred_professional_gender", "special_needs", "consent_to_share", "consent_location", "latitude"),
+    *("longitude", "status", "match_status", "ismatched", "created_at", "archived_at"),
+)
 
 
 def _source(mode: str) -> str:

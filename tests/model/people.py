@@ -129,6 +129,15 @@ class Report:
 
 
 @dataclass(eq=False)
+class Consent:
+    """What a survivor consented to."""
+
+    row: Row
+    report: Report
+    purpose: str
+
+
+@dataclass(eq=False)
 class Appointment:
     """A session of an accepted case."""
 

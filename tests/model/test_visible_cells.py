@@ -10,7 +10,7 @@ a token of the Auth server's form. After each step:
   server chooses (ids, codes, scores, the seconds of its timestamps) is bound when it is first seen, and must
   be the same wherever and whenever it is seen later.
 
-After the last step of a walk every actor also reads every relation as a client does, ``GET /<relation>?select=*``,
+After the last step of a walk every actor also reads every relation as a client does, ``GET /<relation>?select=…``,
 and the same is compared. The oracle is written from the contract and shares no code with the SQL; whom of more
 candidates than are wanted the score puts first, it takes from what the professionals see.
 

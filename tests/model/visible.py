@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.model.cells import Row, Unknown
 from tests.model.oracle import Oracle
-from tests.model.people import Escalation, Person, Report
+from tests.model.people import Escalation, Offer, Person, Report
 
 #: Relation → (its key, what a signed-in person sees of it).
 SEEN: dict[str, tuple[tuple[str, ...], Callable[[Oracle, Person], Iterable[Row]]]] = {}
@@ -24,10 +24,12 @@ EMPTY = {
     "calendar_connections",
     "calendar_events",
     "google_calendar_events",
+    "hand_overs",
     "scheduling_preferences",
+    "verification_documents",
 }
 #: What a visitor without an account may ask for at all.
-PUBLIC = {"appointment_types", "professionals"}
+PUBLIC = {"appointment_types", "consent_texts", "professionals"}
 _HELD = ("accepted", "completed")
 
 
@@ -47,6 +49,8 @@ def visible(oracle: Oracle, person: Person | None, relation: str) -> tuple[tuple
     if relation in EMPTY:
         return (), []
     key, rows = SEEN[relation]
+    if relation == "consent_texts":
+        return key, oracle.consent_texts
     if person is None:
         return key, [p.professional for p in oracle.professionals if _is_bookable(p) and p.professional]
     return key, list(rows(oracle, person))
@@ -72,7 +76,9 @@ def _(oracle: Oracle, person: Person) -> Iterable[Row]:
     """The own card, those who take public bookings, and who accepted a case of mine."""
     mine = {offer.owner for offer in _helpers(oracle, person)}
     return [
-        p.professional for p in oracle.professionals if p.professional and (p is person or _is_bookable(p) or p in mine)
+        p.professional
+        for p in oracle.professionals
+        if p.professional and (p is person or _is_bookable(p) or p in mine or person.is_admin)
     ]
 
 
@@ -80,7 +86,7 @@ def _(oracle: Oracle, person: Person) -> Iterable[Row]:
 def _(oracle: Oracle, person: Person) -> Iterable[Row]:
     """Own ones, and the one that took a case of mine."""
     mine = {offer.service for offer in _helpers(oracle, person)}
-    return [service.row for service in oracle.services if service.owner is person or service in mine]
+    return [s.row for s in oracle.services if s.owner is person or s in mine or person.is_admin]
 
 
 @_relation("reports", "report_id")
@@ -123,6 +129,46 @@ def _(oracle: Oracle, person: Person) -> Iterable[Row]:
     return oracle.access_log[person]
 
 
+@_relation("consent_texts", "purpose", "version")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """What is consented to is for everybody to read."""
+    return oracle.consent_texts
+
+
+@_relation("consents", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """What I consented to."""
+    return [consent.row for consent in oracle.consents if consent.report.owner is person]
+
+
+@_relation("messages", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """The two parties of an accepted case."""
+    return [row for offer, row in oracle.messages if oracle.may_read_conversation(person, offer)]
+
+
+@_relation("case_notes", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """The author only, while they have access."""
+    return _own_notes(oracle, person, oracle.notes)
+
+
+@_relation("case_note_versions", "note_id", "version")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """The author only, while they have access."""
+    return _own_notes(oracle, person, oracle.note_versions)
+
+
+def _own_notes(oracle: Oracle, person: Person, notes: list[tuple[Offer, Row]]) -> list[Row]:
+    return [row for offer, row in notes if offer.owner is person and oracle.may_read_conversation(person, offer)]
+
+
+@_relation("verification_decisions", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """What was decided about me, and why; administrators all of it."""
+    return [row for professional, row in oracle.decisions if professional is person or person.is_admin]
+
+
 @_relation("match_breakdowns", "match_id")
 def _(oracle: Oracle, person: Person) -> Iterable[Row]:
     """Only administrators see every part of a score."""
@@ -144,7 +190,10 @@ def _(oracle: Oracle, person: Person) -> Iterable[Row]:
 
 def _escalation(oracle: Oracle, report: Report, escalation: Escalation) -> Row:
     minutes = (oracle.now - report.filed) // timedelta(minutes=1)
-    tried = {state: len(report.offers_of(escalation.kind, state)) for state in ("pending", "declined", "expired")}
+    states = ("pending", "declined", "expired", "withdrawn")
+    tried: dict[str, Any] = {state: len(report.offers_of(escalation.kind, state)) for state in states}
+    steps = report.clocks[escalation.kind].steps
+    tried |= {"nudged": "nudge" in steps, "widened": "widen" in steps, "opened": "open" in steps}
     return Row(
         **escalation.cells,
         service_type=escalation.kind,
@@ -197,6 +246,7 @@ def _service_stage(oracle: Oracle, report: Report, kind: str) -> str:
         marks = holder.row.cell("professional_completed_at") or holder.row.cell("survivor_completed_at")
         held = any(a.offer is holder and a.status == "completed" for a in oracle.appointments)
         return "awaiting_confirmation" if marks else "session_completed" if held else "accepted_scheduled"
-    if any(e.kind == kind and not e.resolved and e.reason != "no_child_specialist" for e in report.escalations):
-        return "escalated"
-    return "matched" if report.offers_of(kind, "pending") else "created"
+    reasons = {e.reason for e in report.escalations if e.kind == kind and not e.resolved}
+    if "no_answer" not in reasons and report.offers_of(kind, "pending"):
+        return "matched"
+    return "escalated" if reasons else "created"

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.model.cells import Row, Unknown, between, moment
-from tests.model.people import Appointment, Offer, Person, Report, Service
+from tests.model.people import Appointment, Consent, Offer, Person, Report, Service
 
 #: Relation → its rows, by actor: what was seen after a step.
 Views = dict[str, dict[str, list[dict[str, Any]]]]
@@ -34,8 +34,26 @@ class World:
         self.notifications: dict[Person, list[Row]] = {}
         #: Survivor → rows.
         self.access_log: dict[Person, list[Row]] = {}
-        #: (professional, report) pairs that gave a boost.
-        self.boosts: set[tuple[Person, Report]] = set()
+        #: Survivor → what they consented to.
+        self.consents: list[Consent] = []
+        self.consent_texts = [
+            Row(
+                purpose=purpose,
+                version="2026-11",
+                body=Unknown(lambda body: isinstance(body, str) and len(body) > 40),
+                introduced_at="2026-11-01T00:00:00+00:00",
+                created_at=Unknown(),
+            )
+            for purpose in ("share_report", "share_location", "hand_over")
+        ]
+        #: (professional, row): what was decided about them.
+        self.decisions: list[tuple[Person, Row]] = []
+        self.messages: list[tuple[Offer, Row]] = []
+        self.notes: list[tuple[Offer, Row]] = []
+        #: (offer, row): what a note said before.
+        self.note_versions: list[tuple[Offer, Row]] = []
+        #: (reader, offer) → when they were last told that a message waits.
+        self.told_of_messages: dict[tuple[Person, Offer], datetime] = {}
         #: What was seen after the step that is being foretold: consulted only for what is left open.
         self.seen: Views = {}
 
@@ -164,6 +182,29 @@ class World:
                 | cells
             )
         )
+
+    def consent(self, report: Report, purpose: str) -> None:
+        """The survivor consents, in the present words; a consent that holds is not written twice."""
+        if not any(
+            c.report is report and c.purpose == purpose and not c.row.cell("withdrawn_at") for c in self.consents
+        ):
+            row = Row(
+                id=Unknown(),
+                user_id=report.owner.id,
+                report_id=report.row.cell("report_id"),
+                purpose=purpose,
+                text_version="2026-11",
+                given_at=self.moment(),
+                withdrawn_at=None,
+                created_at=self.written(),
+            )
+            self.consents.append(Consent(row, report, purpose))
+
+    def end_consents(self, report: Report) -> None:
+        """Nothing of this report is consented to any more."""
+        for consent in self.consents:
+            if consent.report is report and not consent.row.cell("withdrawn_at"):
+                consent.row.set(withdrawn_at=self.moment())
 
     # What is true
 
