@@ -32,6 +32,7 @@ QUESTIONS = (
     "booking",
     "live_events",
     "mail_delivery",
+    "job_queue",
 )
 
 

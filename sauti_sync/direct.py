@@ -29,7 +29,7 @@ _CONNECT: dict[str, Any] = {"autocommit": True, "row_factory": dict_row, "connec
 _CONNECT |= {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3, "application_name": "sauti_sync"}
 _CALL_SECONDS = 10.0
 _SILENCE_SECONDS = 20.0
-_ROWS = frozenset({"claim_jobs", "job_contexts", "complete_jobs"})
+_ROWS = frozenset({"take_jobs", "job_contexts", "complete_jobs"})
 
 
 class DirectQueue(RpcQueue):

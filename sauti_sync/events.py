@@ -1,14 +1,14 @@
 """What travels through the worker: a claimed job, its lease, and what the database says about it.
 
-A job carries ids only. Everything personal arrives with its context, read under the lease and dropped with the
-attempt; no repr of a context shows any of it.
+A job is ids only. Everything personal is in its context, read under the lease and dropped with the attempt; no repr
+shows any of it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -28,6 +28,8 @@ class Job:
     max_attempts: int
     lease_token: str
     queued_at: datetime
+    #: What it meant when it was claimed; None: to be asked for.
+    context: Json | None = field(default=None, repr=False)
 
     @property
     def is_last_attempt(self) -> bool:

@@ -79,7 +79,7 @@ class RpcQueue:
     async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
         """Lease up to `max_jobs` due jobs of these kinds."""
         rows = await self.call(
-            "claim_jobs", worker_id=worker_id, max_jobs=max_jobs, lease_seconds=lease_seconds, kinds=list(kinds)
+            "take_jobs", worker_id=worker_id, max_jobs=max_jobs, lease_seconds=lease_seconds, kinds=list(kinds)
         )
         try:
             return [
@@ -90,6 +90,7 @@ class RpcQueue:
                     max_attempts=int(row["max_attempts"]),
                     lease_token=str(row["lease_token"]),
                     queued_at=_moment(row["queued_at"]),
+                    context=row["context"] if isinstance(row["context"], dict) else None,
                 )
                 for row in rows or ()
             ]

@@ -267,8 +267,10 @@ class Worker:
         """Carry the job out; every failure becomes a settlement."""
         try:
             async with asyncio.timeout(self._options.job_seconds):
-                context = await self._queue.context(job)
-                self._answered()
+                context = job.context
+                if context is None:
+                    context = await self._queue.context(job)
+                    self._answered()
                 match context.get("state"):
                     case "obsolete":
                         return _Complete(Outcome.OBSOLETE, {"outcome": "obsolete"})

@@ -155,6 +155,8 @@ begin
   then
     perform private.raise_error('invalid_input', 'worker_id of at most 200 characters, max_jobs 1 to 1000, lease_seconds 1 to 3600.');
   end if;
+  -- A claim that a crash of the server takes back was never made: the job is pending again. No need to wait for the disk.
+  perform set_config('synchronous_commit', 'off', true);
   update private.outbox_jobs as j
   set state = 'dead', last_error = coalesce(j.last_error, 'lease_expired'), finished_at = v_now
   where j.id in (
@@ -1129,6 +1131,62 @@ end;
 $$;
 comment on function private.send_reminder(private.outbox_jobs) is 'jsonb {state: settled}, or null when nobody needs the reminder any more.';
 revoke all on function private.send_reminder(private.outbox_jobs) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/70_outbox/take_jobs.sql
+-- A worker takes a batch of due jobs and learns at once what each means: claim_jobs and job_context in one call.
+--
+-- Called by the worker, which begins with what it takes right away. When one context cannot be read, none is given: the
+-- worker then asks for each alone, so that a broken job costs only itself. Definer: as those. Locks: as those.
+
+create or replace function private.take_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[])
+returns table (
+  job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, queued_at timestamptz, context jsonb
+)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_claimed jsonb;
+  v_contexts jsonb;
+begin
+  select jsonb_agg(to_jsonb(c)) into v_claimed from private.claim_jobs(worker_id, max_jobs, lease_seconds, kinds) as c;
+  if v_claimed is null then
+    return;
+  end if;
+  begin
+    select jsonb_object_agg(c.job_id, private.job_context(c.job_id, c.lease_token)) into v_contexts
+    from jsonb_to_recordset(v_claimed) as c (job_id bigint, lease_token uuid);
+  exception when others then
+    v_contexts := null;
+  end;
+  return query
+  select c.job_id, c.kind, c.attempt, c.max_attempts, c.lease_token, c.queued_at, v_contexts -> c.job_id::text
+  from jsonb_to_recordset(v_claimed) as c (
+    job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, queued_at timestamptz
+  );
+end;
+$$;
+comment on function private.take_jobs(text, integer, integer, text[]) is 'Definer: the outbox is private; reads addresses and credentials. The caller must be the worker.';
+revoke all on function private.take_jobs(text, integer, integer, text[]) from public, anon, authenticated, service_role;
+grant execute on function private.take_jobs(text, integer, integer, text[]) to service_role;
+
+create or replace function public.take_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[] default null)
+returns table (
+  job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, queued_at timestamptz, context jsonb
+)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select * from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds);
+$$;
+comment on function public.take_jobs(text, integer, integer, text[]) is
+  'Worker: claim_jobs with the job_context of each job taken (null: ask for it alone). → one row for each.';
+revoke all on function public.take_jobs(text, integer, integer, text[]) from public, anon, authenticated, service_role;
+grant execute on function public.take_jobs(text, integer, integer, text[]) to service_role;
 
 -- supabase/schemas/70_outbox/tg_appointments__remind.sql
 -- A confirmed appointment queues its reminders, as jobs that are not due before their time.

@@ -1,0 +1,146 @@
+"""The queue beside procrastinate 3.10 and PgQueuer 1.6: jobs per second, and commit to handled."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import structlog
+import uvloop
+
+from benchmarks.measure import Result, median, percentile
+from benchmarks.project import Project
+from benchmarks.queues import Bench, PgQueuer, Procrastinate, Sauti, quiet
+from sauti_sync import logs
+
+_BATCH = 100
+_LATENCY_AIM = 25.0
+
+
+def run(project: Project, quick: bool) -> Iterator[Result]:
+    """Throughput: a backlog is done until nothing is unfinished. Latency: from the return of the commit to the handler.
+
+    "single" is one job at a time, "batch" a hundred. "spaced" commits wait for the job before; "back to back" do not.
+    """
+    logs.configure(io.StringIO())
+    quiet()
+    try:
+        benches: tuple[Bench, ...] = (Sauti(), Procrastinate(), PgQueuer())
+        urls = {bench.name: _database(project.db_url, bench.name) for bench in benches}
+        for bench in benches:
+            asyncio.run(bench.prepare(urls[bench.name]))
+        rates: dict[str, dict[str, float]] = {}
+        waits: dict[str, dict[str, list[float]]] = {}
+        for what, at_once, count in (("single", 1, 300 if quick else 1000), ("batch", _BATCH, 1500 if quick else 5000)):
+            rates[what] = {bench.name: _throughput(bench, urls[bench.name], at_once, count) for bench in benches}
+        for what, count in (("spaced", 60 if quick else 200), ("back to back", 100 if quick else 300)):
+            waits[what] = {bench.name: _latency(bench, urls[bench.name], count, what == "spaced") for bench in benches}
+    finally:
+        structlog.reset_defaults()
+    for what, by_name in rates.items():
+        yield from _compare(f"jobs per second, {what}", by_name, "/s", at_most=False)
+    for what, samples in waits.items():
+        medians = {name: median(values) for name, values in samples.items()}
+        yield from _compare(f"commit to handled, {what}, p50", medians, "ms", at_most=True)
+        tails = {name: percentile(values, 0.95) for name, values in samples.items()}
+        yield from _compare(f"commit to handled, {what}, p95", tails, "ms", at_most=True, bound=_LATENCY_AIM)
+
+
+def _compare(
+    what: str, figures: dict[str, float], unit: str, *, at_most: bool, bound: float | None = None
+) -> Iterator[Result]:
+    """Ours with the best peer as the aim (and no worse than the bound), then the peers' own."""
+    peers = [value for name, value in figures.items() if name != Sauti.name]
+    aim = min([*peers, *([bound] if bound is not None else [])]) if at_most else max(peers)
+    for name, value in figures.items():
+        yield Result(f"{what}: {name}", value, unit, aim if name == Sauti.name else None, at_most)
+
+
+def _database(url: str, name: str) -> str:
+    """Address of a database for a peer, on the same server; ours is the stack's own."""
+    if name == Sauti.name:
+        return url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"create database bench_{name}".encode())
+    return urlunsplit(urlsplit(url)._replace(path=f"/bench_{name}"))
+
+
+def _run(bench: Bench, main: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if bench.uses_uvloop else None) as runner:
+        return runner.run(main)
+
+
+def _throughput(bench: Bench, url: str, at_once: int, count: int) -> float:
+    asyncio.run(bench.enqueue(url, count))
+
+    async def drain() -> float:
+        stop = asyncio.Event()
+        first: list[float] = []
+        handled = 0
+
+        def done(_: int) -> None:
+            nonlocal handled
+            handled += 1
+            if not first:
+                first.append(time.perf_counter())
+
+        worker = asyncio.create_task(bench.work(url, at_once, done, stop))
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            while handled < count or await (await connection.execute(bench.unfinished.encode())).fetchone():
+                assert not worker.done(), f"{bench.name} has ended"
+                await asyncio.sleep(0.005)
+        seconds = time.perf_counter() - first[0]
+        stop.set()
+        await worker
+        return (count - 1) / seconds
+
+    return float(_run(bench, drain()))
+
+
+def _latency(bench: Bench, url: str, count: int, spaced: bool) -> list[float]:
+    asyncio.run(bench.enqueue(url, 1))
+    handled: dict[int, float] = {}
+    committed: dict[int, float] = {}
+
+    def done(job_id: int) -> None:
+        handled[job_id] = time.perf_counter()
+
+    async def produce() -> None:
+        deadline = time.monotonic() + 60
+        async with bench.producer(url) as add:
+            for _ in range(count):
+                job_id = await add()
+                committed[job_id] = time.perf_counter()
+                while spaced and job_id not in handled and time.monotonic() < deadline:
+                    await asyncio.sleep(0.001)
+                if spaced:
+                    await asyncio.sleep(0.01)
+            while len(handled) <= count and time.monotonic() < deadline:
+                await asyncio.sleep(0.005)
+
+    async def listen() -> None:
+        stop = asyncio.Event()
+        worker = asyncio.create_task(bench.work(url, 10, done, stop))
+        while not handled:  # the worker is up when it has done the job that waited for it
+            await asyncio.sleep(0.01)
+        # What the worker still does at its start is not to be measured.
+        await asyncio.sleep(0.5)
+        await asyncio.get_running_loop().run_in_executor(None, _in_a_loop, produce)
+        stop.set()
+        await worker
+
+    _run(bench, listen())
+    # The handler can be faster than the answer to the commit.
+    return [max(0.0, handled[job_id] - moment) * 1000 for job_id, moment in committed.items()]
+
+
+def _in_a_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """The client's commits come from a thread with a loop of its own."""
+    assert threading.current_thread() is not threading.main_thread()
+    asyncio.run(main())
