@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,7 +93,7 @@ class TokenSession:
                 if self._adopt(turn.credentials):
                     return
             elif turn.state == "granted" and turn.lease is not None:
-                await self._spend(connection_id, turn.lease)
+                await _to_its_end(self._spend(connection_id, turn.lease))
                 return
             else:
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -160,6 +160,16 @@ class TokenSession:
             return await self._http.post(url, data=fields, headers={"Accept": "application/json"})
         except httpx.HTTPError:
             raise Outage("calendar_unavailable") from None
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """A job may be cancelled at any moment; a token that is being spent must still be stored, or it is lost."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _checked(secret: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sauti_sync.errors import LeaseLost, Outage, Permanent
 from tests.sync.shelves import KEYS
 from tests.sync.stand_ins.google import GoogleStandIn
 from tests.sync.stand_ins.records import MemoryRecords
+from tests.sync.waiting import until
 
 USER = str(uuid.uuid4())
 
@@ -83,6 +84,21 @@ async def test_eight_workers_at_once_spend_one_refresh_token(
     assert server.refreshes == 1
     assert len(set(tokens)) == 1
     assert "connection" not in records.errors
+
+
+async def test_a_job_that_is_cancelled_still_stores_what_it_has_spent(
+    server: GoogleStandIn, records: MemoryRecords, http: Any
+) -> None:
+    server.token_delay = 0.2
+    secret = server.issue("ada", expires_in=-1)
+    work = asyncio.create_task(session(server, records, http, secret).token())
+    await until(lambda: bool(server.asked))
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    stored = KEYS.decrypt(records.credentials["connection"], USER, "google")
+    assert server.refresh == {stored["refresh_token"]: "ada"}
+    assert records.leases == {}
 
 
 async def test_a_withdrawn_consent_stops_the_connection_and_is_not_asked_again(

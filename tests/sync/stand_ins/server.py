@@ -1,5 +1,6 @@
 """What the stand-ins share: an HTTP server on a free port that logs what it was asked and can fail on purpose."""
 
+import asyncio
 import base64
 import hashlib
 import secrets
@@ -54,6 +55,8 @@ class StandIn:
         self.revoked: list[str] = []
         #: Whether each refresh token is good for one use.
         self.rotates = False
+        #: Seconds that the token endpoint takes.
+        self.token_delay = 0.0
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -127,6 +130,7 @@ class StandIn:
         if form.get("grant_type") == "authorization_code":
             return self._exchange(form)
         self.refreshes += 1
+        await asyncio.sleep(self.token_delay)
         spent = form.get("refresh_token", "")
         user = self.refresh.get(spent)
         if form.get("grant_type") != "refresh_token" or user is None:

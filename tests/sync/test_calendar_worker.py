@@ -1,0 +1,175 @@
+"""The whole way with Google: a worker process, the real stack, a stand-in of the provider."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from sauti_local.stack import Stack
+from sauti_sync.credentials import TokenKeys
+from tests.sync.stage import Stage, WorkerProcess
+from tests.sync.stand_ins.google import GoogleStandIn
+from tests.sync.waiting import until as wait_until
+
+MOVE = (
+    "update public.appointments set appointment_date = appointment_date + interval '2 hours' where appointment_id = %s"
+)
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    await wait_until(condition, 40, what)
+
+
+@pytest.fixture
+async def google() -> AsyncIterator[GoogleStandIn]:
+    server = GoogleStandIn()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def keys(stack: Stack) -> TokenKeys:
+    return TokenKeys.parse(stack.environment["SAUTI_TOKEN_KEYS"])
+
+
+def connect(stage: Stage, secret: dict[str, Any], user_keys: TokenKeys | None = None) -> str:
+    """Connect the professional's Google calendar, as the Edge Function does; gives back the connection."""
+    key = stage.stack.addresses.service_role_key
+    answer = httpx.post(
+        f"{stage.stack.addresses.api_url}/rest/v1/rpc/store_calendar_connection",
+        headers={"apikey": key, "Authorization": f"Bearer {key}"},
+        json={
+            "user_id": stage.professional.id,
+            "provider": "google",
+            "account_label": "mine",
+            "calendar_id": "primary",
+            "credentials": (user_keys or keys(stage.stack)).encrypt(secret, stage.professional.id, "google"),
+        },
+        trust_env=False,
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return str(answer.json()["id"])
+
+
+def start(stage: Stage, google: GoogleStandIn, **changes: str) -> WorkerProcess:
+    registered = {
+        # Longer than the busiest machine stands still: what happens to late workers is tested elsewhere.
+        "SAUTI_LEASE_SECONDS": "10",
+        "SAUTI_GOOGLE_CLIENT_ID": "client",
+        "SAUTI_GOOGLE_CLIENT_SECRET": "client-secret",
+        "SAUTI_GOOGLE_OAUTH_URL": google.url,
+        "SAUTI_GOOGLE_API_URL": google.url,
+    }
+    return stage.start_worker(**(registered | changes))
+
+
+def pull_now(stage: Stage) -> None:
+    stage.sql("update private.calendar_pulls set next_at = now() where true")
+
+
+async def test_one_appointment_lives_in_one_event_from_its_making_to_the_disconnection(
+    stage: Stage, google: GoogleStandIn
+) -> None:
+    user = stage.professional.id
+    connection_id = connect(stage, google.issue(user, expires_in=-1))
+    appointment_id = stage.add_appointment(days=3)
+    workers = [start(stage, google), start(stage, google)]
+    await until(lambda: len(google.live(user)) == 1, "the event is made")
+    assert google.refreshes == 1, "by two workers"
+
+    before = google.live(user)[0]["start"]
+    stage.sql(MOVE, appointment_id)
+    await until(lambda: google.live(user)[0]["start"] != before, "the event follows")
+
+    # The owner's calendar fills up, over the appointment.
+    (event,) = google.live(user)
+    google.write(user, "dentist", summary="Dentist canary", start=event["start"], end=event["end"])
+    pull_now(stage)
+    await until(
+        lambda: bool(stage.sql("select 1 from public.calendar_busy where connection_id = %s", connection_id)),
+        "it is busy",
+    )
+    told = stage.sql("select user_id, appointment_id from public.notifications where kind = 'calendar_clash'")
+    assert [(str(row["user_id"]), str(row["appointment_id"])) for row in told] == [(user, appointment_id)]
+
+    # Deleted by hand: it comes back once.
+    google.drop(user, event["id"])
+    pull_now(stage)
+    await until(lambda: len(google.live(user)) == 2, "the event comes back")
+    await until(lambda: stage.are_done("calendar_event"), "the outbox is quiet")
+    google.drop(user, event["id"])
+    pull_now(stage)
+
+    def dismissed() -> bool:
+        return bool(
+            stage.sql(
+                "select 1 from public.calendar_events where sync_status = 'dismissed' and connection_id = %s",
+                connection_id,
+            )
+        )
+
+    await until(dismissed, "the owner is believed")
+    assert [event["id"] for event in google.live(user)] == ["dentist"]
+
+    second = stage.add_appointment(days=5)
+    await until(lambda: len(google.live(user)) == 2, "others are written")
+    stage.sql("delete from public.calendar_connections where id = %s", connection_id)
+    await until(lambda: len(google.revoked) == 1, "the consent is given back")
+    assert [event["id"] for event in google.live(user)] == ["dentist"]
+    await until(
+        lambda: not stage.sql("select 1 from private.calendar_retirements where user_id = %s", user), "all is forgotten"
+    )
+    assert second != appointment_id
+    for worker in workers:
+        assert await worker.stop() == 0
+        for word in ("canary", "Dentist", user, *google.access, *google.refresh, *google.revoked):
+            assert word not in worker.log()
+
+
+async def test_a_withdrawn_consent_ends_in_one_notification(stage: Stage, google: GoogleStandIn) -> None:
+    user = stage.professional.id
+    connect(stage, google.issue(user, expires_in=-1))
+    google.refresh.clear()
+    for days in (1, 2, 3):
+        stage.add_appointment(days=days)
+    start(stage, google)
+
+    def stopped() -> bool:
+        return bool(
+            stage.sql("select 1 from public.calendar_connections where status = 'needs_reauth' and user_id = %s", user)
+        )
+
+    await until(stopped, "the connection is stopped")
+    await until(lambda: not {"pending", "running"} & set(stage.states("calendar_event")), "the jobs have ended")
+    told = stage.sql("select 1 from public.notifications where kind = 'calendar_needs_reauth' and user_id = %s", user)
+    assert len(told) == 1
+    assert google.refreshes == 1, "never in a loop"
+
+
+async def test_keys_are_rotated_while_old_ones_still_read(stage: Stage, google: GoogleStandIn) -> None:
+    user, old = stage.professional.id, stage.stack.environment["SAUTI_TOKEN_KEYS"]
+    secret = google.issue(user)
+    connect(stage, secret)
+    both = f"{TokenKeys.generate('next')},{old}"
+    command = stage.start_worker("keys", "rotate", "--json", SAUTI_TOKEN_KEYS=both)
+    status = await command.ended()
+    printed = json.loads(command.log().strip().splitlines()[-1])
+    (row,) = stage.sql(
+        "select k.ciphertext from private.calendar_credentials as k"
+        " join public.calendar_connections as c on c.id = k.connection_id where c.user_id = %s",
+        user,
+    )
+    assert row["ciphertext"].startswith("v1.next.")
+    assert TokenKeys.parse(both.partition(",")[0]).decrypt(row["ciphertext"], user, "google") == secret
+    assert printed["rotated"] >= 1
+    assert status == (1 if printed["unreadable"] else 0)
+    # Back, for the tests that share the stack.
+    back = stage.start_worker("keys", "rotate", SAUTI_TOKEN_KEYS=f"{old},{both.partition(',')[0]}")
+    await back.ended()
+
+    again = stage.start_worker("keys", "rotate", "--json", SAUTI_TOKEN_KEYS=TokenKeys.generate("lost"))
+    assert await again.ended() == 1
+    assert json.loads([line for line in again.log().splitlines() if line.startswith("{")][-1])["rotated"] == 0
