@@ -146,9 +146,14 @@ begin
     ) as t
     group by t.id
   )
-  select gaps.id, gaps.counted_from + make_interval(mins => n * gaps.step)
+  select g.id, generate_series(
+    g.counted_from
+      + make_interval(mins => g.step * ceil(date_part('epoch', lower(g.during) - g.counted_from) / 60 / g.step)::integer),
+    case when upper_inc(g.during) then upper(g.during) else upper(g.during) - interval '1 microsecond' end,
+    make_interval(mins => g.step)
+  )
   from (
-    select a.id, a.step, g.counted_from, unnest(b.during * tstzmultirange(g.piece)) as during
+    select a.id, a.step, p.counted_from, unnest(b.during * tstzmultirange(p.during)) as during
     from working as w
     join asked as a on a.id = w.id
     left join taken as t on t.id = w.id
@@ -158,15 +163,8 @@ begin
       from unnest(case when t.during is null then w.during else w.during - t.during end) as f (during)
       where upper(f.during) - lower(f.during) >= v_length
     ) as b
-    cross join lateral unnest(w.pieces, w.counted_from) as g (piece, counted_from)
-  ) as gaps
-  cross join lateral generate_series(
-    ceil(date_part('epoch', lower(gaps.during) - gaps.counted_from) / 60 / gaps.step)::integer,
-    case
-      when upper_inc(gaps.during) then floor(date_part('epoch', upper(gaps.during) - gaps.counted_from) / 60 / gaps.step)::integer
-      else ceil(date_part('epoch', upper(gaps.during) - gaps.counted_from) / 60 / gaps.step)::integer - 1
-    end
-  ) as n;
+    cross join lateral unnest(w.pieces, w.counted_from) as p (during, counted_from)
+  ) as g;
 end;
 $$;
 comment on function private.free_slots(uuid[], date, date, integer, uuid, boolean, uuid, boolean) is 'Starts of the free slots of each professional on its own local days from_date to to_date; unordered, and twice where rules overlap.';
