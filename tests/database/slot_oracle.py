@@ -73,7 +73,7 @@ class Question:
     survivor_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=8192)
 def wall_clock(zone: str, day: date) -> tuple[tuple[date, int, int], ...]:
     """What clocks show at each minute of a day of UTC: local date, ISO weekday, minute of the day."""
     place = ZoneInfo(zone)

@@ -68,7 +68,7 @@ def clock_changes(zone: str) -> tuple[date, ...]:
 def a_question(rng: random.Random, now: datetime) -> Question:
     """A professional and a window within two years of now, more often than not about a change of the clocks."""
     zone = rng.choice(ZONES)
-    changes = [day for day in clock_changes(zone) if timedelta(0) < day - now.date() < timedelta(days=700)]
+    changes = [day for day in clock_changes(zone) if timedelta(0) < day - now.date() < timedelta(days=500)]
     if changes and rng.random() < 0.7:
         first_day = rng.choice(changes) - timedelta(days=rng.randint(0, 2))
     else:
@@ -145,8 +145,9 @@ def whole_minutes(question: Question) -> Question:
 
 
 def questions(rng: random.Random, count: int) -> list[Question]:
-    """Questions that are all asked at one moment."""
-    now = datetime(2009, 6, 1, tzinfo=UTC) + timedelta(seconds=rng.randint(0, 15 * 365 * 86400))
+    """Questions that are all asked at one moment, in one of the years with the oddest changes of clocks."""
+    now = datetime(rng.choice((2010, 2011, 2015, 2017, 2022)), 1, 1, tzinfo=UTC)
+    now += timedelta(seconds=rng.randint(0, 300 * 86400))
     return [whole_minutes(a_question(rng, now)) for _ in range(count)]
 
 
