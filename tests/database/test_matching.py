@@ -556,11 +556,6 @@ class TestLosingVerification:
         states = {offer["service_type"]: offer["match_status_type"] for offer in cases.offers(report_id)}
         assert states == {"counseling": "pending", "legal_aid": "withdrawn"}
 
-    def test_accepted_cases_stay(self, cases: Cases) -> None:
-        case = cases.accepted()
-        cases.sql.execute("update public.professionals set verification_status = 'suspended'")
-        assert cases.offer(case.report_id, case.professional)["match_status_type"] == "accepted"
-
 
 class TestAnotherLook:
     """A report that waits with no open offer is looked at again as soon as somebody becomes free."""
