@@ -643,21 +643,17 @@ security invoker
 set search_path = ''
 as $$
 declare
+  -- A transaction that began before midnight may still count for the month: wait a day.
+  v_running date := date_trunc('month', private.clock() at time zone 'UTC' - interval '1 day');
   v_month date;
   v_published integer := 0;
 begin
-  -- A transaction that began before midnight may still count for the month: wait a day.
-  if not exists (
-    select 1 from private.case_facts as f where f.month + interval '1 month 1 day' <= private.clock() at time zone 'UTC'
-  ) then
+  if not exists (select 1 from private.case_facts as f where f.month < v_running) then
     return 0;
   end if;
   perform pg_advisory_xact_lock(hashtextextended('sauti.publish_statistics', 0));
   for v_month in
-    select distinct f.month
-    from private.case_facts as f
-    where f.month + interval '1 month 1 day' <= private.clock() at time zone 'UTC'
-    order by f.month
+    select distinct f.month from private.case_facts as f where f.month < v_running order by f.month
   loop
     insert into private.published_statistics (month, dimension, value, cases)
     select v_month, c.dimension, c.value,
