@@ -6,12 +6,13 @@ a token of the Auth server's form. After each step:
 
 - the answer is compared: the row or the refusal, its symbol and status;
 - every actor makes one request of their own, again with their token, to a function that reads with its caller's
-  rights every relation and column that the role may select: all rows and cells must be those of the oracle. What the
+  rights every column that the role may select of every relation but those that a walk never writes to
+  (`visible.EMPTY`): all rows and cells must be those of the oracle. What the
   server chooses (ids, codes, scores, the seconds of its timestamps) is bound when it is first seen, and must
   be the same wherever and whenever it is seen later.
 
-After the last step of a walk every actor also reads every relation as a client does, ``GET /<relation>?select=…``,
-and the same is compared. The oracle is written from the contract and shares no code with the SQL; whom of more
+After every fourth walk every actor also reads every relation as a client does, ``GET /<relation>?select=…``, and the
+same is compared. The oracle is written from the contract and shares no code with the SQL; whom of more
 candidates than are wanted the score puts first, it takes from what the professionals see.
 
 More walks: ``SAUTI_MODEL_WALKS=5000``, with new random choices each time.
