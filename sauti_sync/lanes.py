@@ -19,7 +19,7 @@ DEFAULT_RATES = {"google": 8.0, "microsoft": 4.0, "caldav": 50.0, "sms": 10.0}
 _PROVIDERS = frozenset({*DEFAULT_RATES, "mail"})
 #: Outages in a row that close a lane.
 _TOLERATED = 5
-_CLOSED = Backoff(base=5.0, cap=300.0)
+_CLOSED = Backoff(base=2.0, cap=60.0)
 _LONGEST_CLOSED = 3600.0
 #: While one job tries a lane that was closed, the others come back after this many seconds.
 _TRIAL_SECONDS = 2.0
