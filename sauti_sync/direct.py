@@ -58,9 +58,12 @@ class DirectQueue(RpcQueue):
     async def call(self, function: str, /, **arguments: Any) -> Any:
         """Call a function with a statement."""
         values = {name: _parameter(value) for name, value in arguments.items()}
+        # The deadline does not rest on cancelling: a cancelled statement waits for its server, which may be dead.
+        work = asyncio.create_task(self._execute(_statement(function, tuple(values)), values))
         try:
-            async with asyncio.timeout(_CALL_SECONDS), self._pool.connection() as connection:
-                rows = await (await connection.execute(_statement(function, tuple(values)), values)).fetchall()
+            if not (await asyncio.wait({work}, timeout=_CALL_SECONDS))[0]:
+                raise QueueUnavailable("queue_unavailable")
+            rows = work.result()
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError, OSError):
             raise QueueUnavailable("queue_unavailable") from None
         except psycopg.Error as error:
@@ -72,7 +75,13 @@ class DirectQueue(RpcQueue):
                 raise QueueUnavailable("queue_unavailable") from None
             status = int(state[2:]) if state.startswith("PT") else 400
             raise QueueRefused(f"queue_refused_{status}", status) from None
+        finally:
+            work.cancel()
         return rows if function in _ROWS else rows[0]["answer"]
+
+    async def _execute(self, statement: sql.Composed, values: dict[str, Any]) -> list[dict[str, Any]]:
+        async with self._pool.connection() as connection:
+            return await (await connection.execute(statement, values)).fetchall()
 
 
 class ListenDoorbell:
