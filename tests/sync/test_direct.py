@@ -14,7 +14,6 @@ from tests.support.database import Database
 from tests.sync.stage import Stage
 from tests.sync.waiting import until
 
-
 Add = Callable[..., None]
 
 
