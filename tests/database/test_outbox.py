@@ -353,6 +353,10 @@ class TestClaimersAtOnce:
 class TestWhoMayCall:
     CALLS = (
         "select * from public.claim_jobs('w', 1, 60)",
+        "select * from public.take_jobs('w', 1, 60)",
+        "select * from public.job_contexts('[]')",
+        "select * from public.complete_jobs('[]')",
+        "select public.queue_probe()",
         "select public.job_context(1, gen_random_uuid())",
         "select public.complete_job(1, gen_random_uuid(), '{}')",
         "select public.fail_job(1, gen_random_uuid(), 'error', 1)",
