@@ -63,6 +63,8 @@ class Repository:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # As from a terminal: what a shell runs in the background ignores Ctrl-C, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *arguments: str, program: Path | None = None, **environment: str) -> tuple[int, str, str]:

@@ -45,9 +45,19 @@ def test_only_the_superuser_is_one(postgres_server: Postgres) -> None:
         assert names(connection, "select rolname from pg_roles where rolsuper") == {SUPERUSER}
 
 
-def test_a_clone_has_the_content_and_the_settings_of_its_template(database: Database) -> None:
-    row = database.as_admin_sql().execute("select current_setting('pgrst.db_schemas') as schemas").fetchone()
-    assert row == {"schemas": "public"}
+async def test_a_clone_has_the_content_and_the_settings_of_its_template(tmp_path: Path) -> None:
+    server = Postgres(tmp_path / "postgres", throwaway=True)
+    await server.start()
+    try:
+        await server.prepare()
+        await server.create_database("template")
+        await server.prepare_database("template")
+        await server.create_database("clone", "template")
+        with psycopg.connect(server.url("clone"), autocommit=True) as connection:
+            assert connection.execute("select to_regclass('auth.users')::text").fetchone() == ("auth.users",)
+            assert connection.execute("select current_setting('pgrst.db_schemas')").fetchone() == ("public",)
+    finally:
+        await server.stop()
 
 
 def test_a_role_seen_through_the_api_has_its_time_limit(database: Database) -> None:

@@ -98,8 +98,6 @@ def deadlocks(database: Database) -> int:
     """How many deadlocks the database has counted."""
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute("select pg_stat_force_next_flush()")
-        row = connection.execute(
-            "select deadlocks from pg_stat_database where datname = current_database()"
-        ).fetchone()
+        row = connection.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone()
     assert row is not None
     return int(row[0])
