@@ -19,6 +19,11 @@ from tests.support.loop_thread import LoopThread
 from tests.support.races import until
 
 STEPS = 160
+#: When chance left something out: at most so many rounds of so many steps more.
+MORE_ROUNDS, MORE_STEPS = 12, 20
+MOVES = {
+    "accepts", "opens", "declines", "cancels", "completes", "books", "withdraws", "writes", "notes", "breaks_the_glass",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +241,12 @@ def test_after_a_random_run_every_canary_is_only_where_it_may_be(working_stack: 
     with town_on(working_stack, seed=5) as town:
         run = Run(town)
         run.go(STEPS)
-        until(lambda: town.due_jobs() == 0, "the worker has done what is due")
+        # The database's own chance decides who is offered what: go on until something of everything has happened.
+        for _ in range(MORE_ROUNDS):
+            until(lambda: town.due_jobs() == 0, "the worker has done what is due")
+            if run.done.keys() >= MOVES and "BEGIN:VEVENT" in town.seen()["calendar", ""]:
+                break
+            run.go(MORE_STEPS)
         town.say_that_it_is_over()
         until(town.all_have_heard, "everybody has heard everything")
         seen = town.seen()
@@ -248,7 +258,6 @@ def test_after_a_random_run_every_canary_is_only_where_it_may_be(working_stack: 
         assert {"table", "answer", "frame", "mail to"} <= where.keys(), where
         planted = {canary for canary, place in found if place[0] == "table"}
         assert len(planted) > len(town.aviary.canaries) / 2
-        moves = {"accepts", "opens", "declines", "cancels", "completes", "books", "withdraws", "writes", "notes"}
-        assert moves | {"breaks_the_glass"} <= run.done.keys(), run.done
+        assert run.done.keys() >= MOVES, run.done
         assert seen["mail", ""].count('"subject"') > 20
         assert "BEGIN:VEVENT" in seen["calendar", ""]
