@@ -65,6 +65,10 @@ class Child:
         def die_with_parent() -> None:
             # After the change of user, which would clear the setting. The parent may have died before it was made.
             if _LIBC is not None:
+                # A stack in a shell's background inherits an ignored SIGINT, and a program that has not yet set its
+                # handlers would miss the signal for good.
+                if orphan_signal != signal.SIGKILL:
+                    signal.signal(orphan_signal, signal.SIG_DFL)
                 _LIBC.prctl(_PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
                 if os.getppid() != parent:
                     os._exit(1)
