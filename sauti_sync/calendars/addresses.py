@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import httpx
 
-from sauti_sync.errors import Permanent, Retryable
+from sauti_sync.errors import Outage, Permanent
 
 #: Nothing was sent while no connection stood, so the next address may be tried.
 _ADDRESSES_TRIED = 4
@@ -74,11 +74,11 @@ def check_url(url: str, *, allow_private: bool) -> httpx.URL:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a host; raises Retryable `calendar_unavailable`."""
+    """All addresses of a host; raises Outage `calendar_unavailable`."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise Retryable("calendar_unavailable") from None
+        raise Outage("calendar_unavailable") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -108,7 +108,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
                 return await self._inner.handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
-        raise Retryable("calendar_unavailable")
+        raise Outage("calendar_unavailable")
 
     async def aclose(self) -> None:
         """Close the connections below."""

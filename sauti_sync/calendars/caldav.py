@@ -27,7 +27,7 @@ from sauti_sync.calendars.caldav_busy import CalDavReader
 from sauti_sync.calendars.interface import Account, Opener, RemoteEvent
 from sauti_sync.calendars.wording import REMINDER_MINUTES
 from sauti_sync.credentials import CalDavCredentials
-from sauti_sync.errors import Permanent, Retryable, SautiError
+from sauti_sync.errors import Outage, Permanent, Retryable, SautiError
 from sauti_sync.events import Lease
 
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -202,7 +202,7 @@ class CalDavCalendar:
                     if len(body) > limit:
                         raise Permanent("calendar_answer_invalid")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
-            raise Retryable("calendar_unavailable") from None
+            raise Outage("calendar_unavailable") from None
         etag = response.headers.get("etag", "")
         return _Answer(
             status=response.status_code,
@@ -224,8 +224,12 @@ def _verdict(answer: _Answer) -> SautiError:
     if 300 <= status < 400:
         # Followed, a redirect would carry the password to an address that its owner never named.
         return Permanent("calendar_redirected")
-    if status in (408, 423, 425, 429) or status >= 500:
+    if status == 429:
+        return Retryable("calendar_rate_limited", answer.retry_after)
+    if status in (408, 423, 425, 501, 507):  # 501 and 507 are about this calendar, not about its server
         return Retryable("calendar_unavailable", answer.retry_after)
+    if status >= 500:
+        return Outage("calendar_unavailable", answer.retry_after)
     return Permanent("calendar_refused")
 
 

@@ -11,7 +11,7 @@ from sauti_sync import ics
 from sauti_sync.calendars.caldav import CalDavCalendar
 from sauti_sync.calendars.interface import RemoteEvent
 from sauti_sync.credentials import CalDavCredentials
-from sauti_sync.errors import Permanent, Retryable
+from sauti_sync.errors import Outage, Permanent, Retryable
 from sauti_sync.events import Lease
 from tests.sync.test_calendar_contract import WORDS, Confirmations
 
@@ -70,15 +70,17 @@ def status(code: int, content: bytes = b"", **headers: str) -> httpx.Response:
         (status(413), Permanent, "calendar_refused"),
         (status(415), Permanent, "calendar_refused"),
         (status(423), Retryable, "calendar_unavailable"),
-        (status(429), Retryable, "calendar_unavailable"),
-        (status(500, b"canary"), Retryable, "calendar_unavailable"),
-        (status(503), Retryable, "calendar_unavailable"),
+        (status(429), Retryable, "calendar_rate_limited"),
+        (status(500, b"canary"), Outage, "calendar_unavailable"),
+        (status(502), Outage, "calendar_unavailable"),
+        (status(503), Outage, "calendar_unavailable"),
+        (status(501), Retryable, "calendar_unavailable"),
         (status(507), Retryable, "calendar_unavailable"),
         (status(201, b"x" * 1_100_000), Permanent, "calendar_answer_invalid"),
-        (httpx.ConnectError, Retryable, "calendar_unavailable"),
-        (httpx.ReadTimeout, Retryable, "calendar_unavailable"),
-        (httpx.ReadError, Retryable, "calendar_unavailable"),
-        (httpx.RemoteProtocolError, Retryable, "calendar_unavailable"),
+        (httpx.ConnectError, Outage, "calendar_unavailable"),
+        (httpx.ReadTimeout, Outage, "calendar_unavailable"),
+        (httpx.ReadError, Outage, "calendar_unavailable"),
+        (httpx.RemoteProtocolError, Outage, "calendar_unavailable"),
     ],
 )
 async def test_an_answer_to_a_creation_becomes_a_verdict_without_its_words(
@@ -87,6 +89,7 @@ async def test_an_answer_to_a_creation_becomes_a_verdict_without_its_words(
     server = Server(answer)
     with pytest.raises(kind, match=f"^{symbol}$") as verdict:
         await calendar(server).put(APPOINTMENT, ENTRY, WORDS, None, False, lease)
+    assert type(verdict.value) is kind, "an outage pauses the whole host, anything else costs one job"
     assert "canary" not in repr(verdict.value)
     assert server.methods == ["PUT"], "a redirect is not followed, and the password goes nowhere else"
 
