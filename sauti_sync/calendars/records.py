@@ -1,21 +1,15 @@
 """What calendars keep in the database besides jobs: refreshed tokens, and when somebody is busy.
 
-`Records` is the seam: the calendars know these functions, not the road to them.
+`Records` is the seam: the calendars know these functions, not the road to them. The road is the queue's.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-import httpx
-
-from sauti_sync.config import ProjectSettings
-from sauti_sync.errors import LeaseLost, QueueRefused, QueueUnavailable
+from sauti_sync.errors import QueueRefused
 from sauti_sync.events import Job, Json
-
-_TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +37,19 @@ class Records(Protocol):
     async def store_busy(self, job: Job, pulled: Json) -> None:
         """Store one reading; raises LeaseLost."""
 
-    async def close(self) -> None:
-        """Give back connections."""
+
+class Caller(Protocol):
+    """Calls a function of the database, as `RpcQueue.call` does."""
+
+    async def __call__(self, function: str, /, **arguments: Any) -> Any:
+        """Raises QueueUnavailable, QueueRefused, LeaseLost."""
 
 
-class DataApiRecords:
-    """The functions through PostgREST, with the service-role key."""
+class RpcRecords:
+    """The functions, by the road that the worker's queue takes."""
 
-    def __init__(self, settings: ProjectSettings) -> None:
-        key = settings.supabase_service_role_key.get_secret_value()
-        self._http = httpx.AsyncClient(
-            base_url=f"{settings.supabase_url}/rest/v1/rpc/",
-            headers={"apikey": key, "Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            timeout=_TIMEOUT,
-            # A proxy named in the environment is for the way out of this machine.
-            trust_env=not settings.is_on_this_machine,
-        )
+    def __init__(self, call: Caller) -> None:
+        self._call = call
 
     async def begin_refresh(self, connection_id: str, seen: str, lease_seconds: int) -> Turn:
         """Ask to spend the refresh token inside the ciphertext `seen`."""
@@ -78,21 +69,3 @@ class DataApiRecords:
     async def store_busy(self, job: Job, pulled: Json) -> None:
         """Store one reading; raises LeaseLost."""
         await self._call("store_calendar_busy", job_id=job.job_id, lease_token=job.lease_token, pulled=dict(pulled))
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
-
-    async def _call(self, function: str, **arguments: Any) -> Any:
-        try:
-            response = await self._http.post(function, content=json.dumps(arguments))
-            body = response.json() if response.content else None
-        except (httpx.HTTPError, ValueError):
-            raise QueueUnavailable("queue_unavailable") from None
-        if response.is_success:
-            return body
-        if response.status_code == 429 or response.status_code >= 500:
-            raise QueueUnavailable("queue_unavailable")
-        if response.status_code == 409 and isinstance(body, dict) and body.get("message") == "invalid_transition":
-            raise LeaseLost
-        raise QueueRefused(f"queue_refused_{response.status_code}", response.status_code)

@@ -39,13 +39,13 @@ def run_worker() -> int:
 async def _run(settings: WorkerSettings) -> None:
     structlog.contextvars.bind_contextvars(worker=settings.worker_id)
     log = logs.logger()
-    handlers = handlers_for(settings)
     queue: DataApiQueue | DirectQueue
     if settings.db_url is not None:
         queue = DirectQueue(settings.db_url)
         await queue.open()
     else:
         queue = DataApiQueue(settings, connections=settings.concurrency + 4)
+    handlers = handlers_for(settings, queue.call)
     metrics = Metrics()
     worker = Worker(
         queue,

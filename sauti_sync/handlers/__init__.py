@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sauti_sync.calendars.openers import openers_for
-from sauti_sync.calendars.records import DataApiRecords
+from sauti_sync.calendars.records import Caller, RpcRecords
 from sauti_sync.config import WorkerSettings
 from sauti_sync.credentials import TokenKeys
 from sauti_sync.events import Handler
@@ -22,8 +22,11 @@ from sauti_sync.messages.smtp_address import SmtpAddress
 from sauti_sync.messages.twilio import Twilio
 
 
-def handlers_for(settings: WorkerSettings) -> dict[str, Handler]:
-    """The handlers that these settings are enough for; jobs of other kinds are left to other workers."""
+def handlers_for(settings: WorkerSettings, call: Caller) -> dict[str, Handler]:
+    """The handlers that these settings are enough for; jobs of other kinds are left to other workers.
+
+    `call` is the queue's, so that whatever they keep in the database takes the road of the jobs.
+    """
     handlers: dict[str, Handler] = {"probe": ProbeHandler()}
     if settings.smtp_url is not None and settings.mail_from is not None:
         sender = Sender.parse(settings.mail_from)
@@ -33,7 +36,7 @@ def handlers_for(settings: WorkerSettings) -> dict[str, Handler]:
         handlers["sms"] = SmsHandler(sms, settings.app_url, settings.sms_country_code)
     if settings.token_keys is not None:
         keys = TokenKeys.parse(settings.token_keys.get_secret_value())
-        records = DataApiRecords(settings)
+        records = RpcRecords(call)
         calendars = Calendars(keys, openers_for(settings, keys, records))
         handlers["calendar_event"] = CalendarEventHandler(calendars, settings.app_url)
         handlers["calendar_pull"] = CalendarPullHandler(calendars, records)

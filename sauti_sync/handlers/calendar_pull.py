@@ -80,8 +80,7 @@ class CalendarPullHandler:
         return {"outcome": "pulled", "is_full": pulled.is_full, "changes": len(changes)}
 
     async def close(self) -> None:
-        """Close the way to the database."""
-        await self._records.close()
+        """Nothing is held open between jobs."""
 
 
 def _times(change: Change, window: Window) -> list[list[str]]:

@@ -173,3 +173,23 @@ async def test_keys_are_rotated_while_old_ones_still_read(stage: Stage, google: 
     again = stage.start_worker("keys", "rotate", "--json", SAUTI_TOKEN_KEYS=TokenKeys.generate("lost"))
     assert await again.ended() == 1
     assert json.loads([line for line in again.log().splitlines() if line.startswith("{")][-1])["rotated"] == 0
+
+
+async def test_two_workers_by_both_roads_spend_one_refresh_token(stage: Stage, google: GoogleStandIn) -> None:
+    user = stage.professional.id
+    # A token that is spent twice is refused by the provider, and the consent with it.
+    google.rotates, google.token_delay = True, 0.5
+    workers = [
+        start(stage, google, SAUTI_CONCURRENCY="3"),
+        start(stage, google, SAUTI_CONCURRENCY="3", SAUTI_DB_URL=stage.stack.addresses.db_url),
+    ]
+    await until(lambda: all(worker.lines("doorbell_up") for worker in workers), "both listen")
+    for days in range(1, 7):
+        stage.add_appointment(days=days)
+    connect(stage, google.issue(user, expires_in=-1))
+    await until(lambda: len(google.live(user)) == 6, "all is written")
+    await until(lambda: stage.are_done("calendar_event"), "and settled")
+    served = {row["worker_id"] for row in stage.jobs("calendar_event")}
+    assert len(served) == 2, "both had a part in it"
+    assert list(google.access.values()).count(user) == 2, "the first access token, and one more"
+    assert not stage.sql("select 1 from public.calendar_connections where user_id = %s and status <> 'active'", user)

@@ -37,6 +37,3 @@ class MemoryRecords:
 
     async def store_busy(self, job: Job, pulled: Json) -> None:
         self.stored.append(pulled)
-
-    async def close(self) -> None:
-        pass
