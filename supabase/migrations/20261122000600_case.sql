@@ -447,7 +447,11 @@ begin
     from public.matched_services as m
     join public.reports as r on r.report_id = m.report_id
     where m.id = dispute_completion.match_id and r.user_id = v_user_id
-      and m.match_status_type in ('accepted', 'completed', 'withdrawn')
+      -- To a survivor, an offer that nobody accepted does not exist.
+      and (
+        m.match_status_type in ('accepted', 'completed')
+        or (m.match_status_type = 'withdrawn' and m.responded_at is not null)
+      )
   ) then
     perform private.raise_error('not_found');
   end if;
@@ -1045,7 +1049,10 @@ begin
   where m.id = new.matched_services and new.sender_id in (m.professional_id, r.user_id)
     and new.sender_id = coalesce(auth.uid(), new.sender_id)
     -- To a survivor, an offer that nobody accepted does not exist.
-    and (m.professional_id = new.sender_id or m.match_status_type in ('accepted', 'completed', 'withdrawn'));
+    and (
+      m.professional_id = new.sender_id or m.match_status_type in ('accepted', 'completed')
+      or (m.match_status_type = 'withdrawn' and m.responded_at is not null)
+    );
   if not found then
     perform private.raise_error('not_found');
   end if;

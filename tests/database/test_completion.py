@@ -101,6 +101,22 @@ def test_a_pending_offer_cannot_be_completed(cases: Cases) -> None:
         call(survivor.sql, "dispute_completion", match_id)
 
 
+@pytest.mark.parametrize("way", ["the report is withdrawn", "the professional is suspended"])
+def test_an_offer_that_ended_before_anybody_accepted_it_does_not_exist_for_a_survivor(cases: Cases, way: str) -> None:
+    professional, survivor = cases.professional(), cases.survivor()
+    report_id = cases.file_report(survivor)
+    match_id = cases.offer(report_id, professional)["id"]
+    if way == "the report is withdrawn":
+        call(survivor.sql, "withdraw_report", report_id)
+    else:
+        call(cases.admin(), "verify_professional", professional.id, "suspended", "Nobody could reach them.")
+    assert cases.offer(report_id, professional)["match_status_type"] == "withdrawn"
+    with refused("not_found"):
+        call(survivor.sql, "dispute_completion", match_id)
+    with refused("not_found"):
+        survivor.sql.execute("insert into public.messages (matched_services, body) values (%s, 'hello')", (match_id,))
+
+
 @pytest.mark.parametrize("function", ["complete_case", "dispute_completion"])
 def test_a_foreign_case_and_no_case_are_the_same_answer(cases: Cases, case: OpenCase, function: str) -> None:
     for actor in (cases.professional().sql, cases.survivor().sql, cases.admin()):

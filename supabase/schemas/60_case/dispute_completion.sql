@@ -20,7 +20,11 @@ begin
     from public.matched_services as m
     join public.reports as r on r.report_id = m.report_id
     where m.id = dispute_completion.match_id and r.user_id = v_user_id
-      and m.match_status_type in ('accepted', 'completed', 'withdrawn')
+      -- To a survivor, an offer that nobody accepted does not exist.
+      and (
+        m.match_status_type in ('accepted', 'completed')
+        or (m.match_status_type = 'withdrawn' and m.responded_at is not null)
+      )
   ) then
     perform private.raise_error('not_found');
   end if;

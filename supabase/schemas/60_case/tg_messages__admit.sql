@@ -24,7 +24,10 @@ begin
   where m.id = new.matched_services and new.sender_id in (m.professional_id, r.user_id)
     and new.sender_id = coalesce(auth.uid(), new.sender_id)
     -- To a survivor, an offer that nobody accepted does not exist.
-    and (m.professional_id = new.sender_id or m.match_status_type in ('accepted', 'completed', 'withdrawn'));
+    and (
+      m.professional_id = new.sender_id or m.match_status_type in ('accepted', 'completed')
+      or (m.match_status_type = 'withdrawn' and m.responded_at is not null)
+    );
   if not found then
     perform private.raise_error('not_found');
   end if;
