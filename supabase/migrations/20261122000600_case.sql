@@ -204,8 +204,16 @@ begin
       v_match.gender, v_match.age_category, 100, v_now,
       v_now + case v_match.urgency when 'high' then t.offer_ttl_high else t.offer_ttl_others end
     from public.support_services as s
+    join public.professionals as p on p.id = s.professional_id
     cross join private.matching_settings as t
-    where s.id = v_hand_over.to_service_id and s.verification_status = 'verified'
+    -- Since the request they may have been suspended, or blocked.
+    where s.id = v_hand_over.to_service_id and s.is_active and s.verification_status = 'verified'
+      and p.verification_status = 'verified'
+      and not exists (
+        select 1
+        from public.blocked_professionals as b
+        where (b.survivor_id, b.professional_id) in ((v_user_id, p.id), (p.id, v_user_id))
+      )
     -- The colleague may have been offered the case before, and somebody else was faster.
     on conflict on constraint matched_services_offered_once do update
     set match_status_type = 'pending', offered_at = excluded.offered_at, expires_at = excluded.expires_at,

@@ -205,6 +205,34 @@ def test_whoever_cannot_take_it_is_not_found(cases: Cases, to: Any) -> None:
     assert cases.count("public.hand_overs") == 0
 
 
+def suspend_colleague(stage: Stage) -> None:
+    stage.cases.sql.execute(
+        "update public.professionals set verification_status = 'suspended' where id = %s", (stage.colleague.id,)
+    )
+
+
+def pause_service(stage: Stage) -> None:
+    stage.colleague.sql.execute(
+        "update public.support_services set is_active = false where id = %s", (stage.colleague.service_id,)
+    )
+
+
+def block_colleague(stage: Stage) -> None:
+    stage.case.survivor.sql.execute(
+        "insert into public.blocked_professionals (professional_id) values (%s)", (stage.colleague.id,)
+    )
+
+
+@pytest.mark.parametrize("change", [suspend_colleague, pause_service, block_colleague])
+def test_a_colleague_who_can_take_it_no_more_is_offered_nothing(stage: Stage, change: Any) -> None:
+    hand_over = stage.ask()
+    change(stage)
+    with refused("not_verified"):
+        stage.answer(hand_over)
+    assert stage.state() == "requested"
+    assert stage.cases.offered_to(stage.case.report_id) == {stage.case.professional.id}
+
+
 def decline(stage: Stage) -> None:
     call(stage.colleague.sql, "decline_match", stage.offer()["id"], None)
 
