@@ -418,6 +418,20 @@ def test_a_signed_in_survivor_who_books_is_its_survivor(cases: Cases, profession
         cases.database.as_anon().execute("select * from public.appointments")
 
 
+def test_what_a_survivor_wrote_goes_with_the_account_when_the_session_has_begun(
+    cases: Cases, professional: Professional
+) -> None:
+    survivor = cases.survivor()
+    starts_at = slots(cases, survivor.sql, professional)[0]
+    made: Row = call(survivor.sql, "book_appointment", "asha", starts_at, 60, "about my husband", Jsonb(CLIENT))
+    call(professional.sql, "confirm_appointment", made["appointment_id"])
+    cases.pass_time(seconds=(starts_at - cases.now()).total_seconds() + 600)
+    call(survivor.sql, "erase_my_data")
+    row = cases.one("select * from public.appointments where appointment_id = %s", made["appointment_id"])
+    assert (row["status"], row["survivor_id"], row["appointment_type"]) == ("confirmed", None, "session")
+    assert cases.count("public.appointment_clients") == 0
+
+
 def test_nobody_but_the_professional_reads_who_booked(cases: Cases, visitor: Sql, professional: Professional) -> None:
     survivor = cases.survivor()
     book(survivor.sql, slots(cases, visitor, professional)[0])

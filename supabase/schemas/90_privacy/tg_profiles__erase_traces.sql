@@ -69,7 +69,7 @@ begin
   where a.survivor_id = old.id and c.appointment_id = a.appointment_id;
   update public.appointments as a
   set meeting_url = null, location = null, cancel_reason = null, appointment_type = 'session'
-  where a.survivor_id = old.id and a.status not in ('requested', 'confirmed');
+  where a.survivor_id = old.id;
   perform private.bury_calendar_entries(old.id);
   -- While the appointments still stand: what is in the person's calendars is told to the worker when a connection goes.
   delete from public.calendar_connections as c where c.user_id = old.id;
