@@ -58,7 +58,8 @@ class DirectQueue(RpcQueue):
     async def call(self, function: str, /, **arguments: Any) -> Any:
         """Call a function with a statement."""
         values = {name: _parameter(value) for name, value in arguments.items()}
-        # The deadline does not rest on cancelling: a cancelled statement waits for its server, which may be dead.
+        # The deadline does not rest on cancelling: a cancelled statement waits for its server, which may be dead, and
+        # the pool loses a cancellation that comes together with a connection (`asyncio.wait_for` of Python 3.11).
         work = asyncio.create_task(self._execute(_statement(function, tuple(values)), values))
         try:
             if not (await asyncio.wait({work}, timeout=_CALL_SECONDS))[0]:
@@ -81,6 +82,8 @@ class DirectQueue(RpcQueue):
 
     async def _execute(self, statement: sql.Composed, values: dict[str, Any]) -> list[dict[str, Any]]:
         async with self._pool.connection() as connection:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError  # nobody waits any more; a claim would take jobs that nobody does
             return await (await connection.execute(statement, values)).fetchall()
 
 

@@ -38,6 +38,7 @@ _ECHOES = (0.02, 0.2, 1.0)
 _GATHER_SECONDS = 0.005
 #: Kinds whose whole effect is inside the database: reading their context brings it about.
 _SETTLED_BY_THE_DATABASE = ("reminder",)
+_CANCEL_AGAIN_SECONDS = 1.0
 #: A provider may ask for patience, up to a point.
 _LONGEST_RETRY_AFTER = 6 * 3600.0
 
@@ -435,7 +436,11 @@ class Worker:
 
 
 async def _end(task: asyncio.Task[Any]) -> None:
-    """Cancel and wait, whatever the task still has to say."""
-    task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await task
+    """Cancel until it has ended, whatever the task still has to say."""
+    # Once may not do: `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes together with what it waits
+    # for, and libraries use it. A keeper that goes on would hold its job for ever.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_SECONDS)
+    if not task.cancelled():
+        task.exception()  # read, or the loop would complain of it

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -38,13 +39,31 @@ def run_worker() -> int:
 
 async def _run(settings: WorkerSettings) -> None:
     structlog.contextvars.bind_contextvars(worker=settings.worker_id)
-    log = logs.logger()
-    queue: DataApiQueue | DirectQueue
-    if settings.db_url is not None:
-        queue = DirectQueue(settings.db_url)
-        await queue.open()
+    async with _queue(settings) as queue:
+        await _serve(settings, queue)
+    logs.logger().info("worker_stopped")
+
+
+@asynccontextmanager
+async def _queue(settings: WorkerSettings) -> AsyncIterator[DataApiQueue | DirectQueue]:
+    """The road that the settings choose.
+
+    Closed whatever happens: the tasks of an open pool outlive their cancellation, and the process would not end.
+    """
+    if settings.db_url is None:
+        queue: DataApiQueue | DirectQueue = DataApiQueue(settings, connections=settings.concurrency + 4)
     else:
-        queue = DataApiQueue(settings, connections=settings.concurrency + 4)
+        queue = DirectQueue(settings.db_url)
+    try:
+        if isinstance(queue, DirectQueue):
+            await queue.open()
+        yield queue
+    finally:
+        await queue.close()
+
+
+async def _serve(settings: WorkerSettings, queue: DataApiQueue | DirectQueue) -> None:
+    log = logs.logger()
     handlers = handlers_for(settings, queue.call)
     metrics = Metrics()
     worker = Worker(
@@ -71,7 +90,6 @@ async def _run(settings: WorkerSettings) -> None:
     try:
         port = await status.start(settings.metrics_host, settings.metrics_port or 0) if status else None
     except OSError:
-        await queue.close()
         raise ConfigurationError(("SAUTI_METRICS_PORT: nothing can listen on this port",)) from None
     bell: Doorbell | ListenDoorbell
     if settings.db_url is not None:
@@ -95,10 +113,8 @@ async def _run(settings: WorkerSettings) -> None:
             await doorbell
         for handler in handlers.values():
             await handler.close()
-        await queue.close()
         if status:
             await status.stop()
-        log.info("worker_stopped")
 
 
 def _log_loop_problem(error: BaseException | None) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 from pydantic import SecretStr
 
 from sauti_sync.direct import DirectQueue, ListenDoorbell
@@ -102,6 +104,36 @@ async def test_a_database_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(QueueUnavailable):
         await claim(queue)
     await queue.close()
+
+
+async def test_a_claim_that_is_given_up_takes_no_job_when_its_connection_comes(
+    direct: DirectQueue, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a server's restart, when a connection comes in the moment in which a caller loses patience."""
+    waits, let_go = asyncio.Event(), asyncio.Event()
+    connection = direct._pool.connection
+
+    @asynccontextmanager
+    async def overhearing() -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
+        waits.set()
+        # What `asyncio.wait_for` of Python 3.11 does with such a cancellation.
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        async with connection() as given:
+            yield given
+        let_go.set()
+
+    add()
+    with monkeypatch.context() as patched:
+        patched.setattr(direct._pool, "connection", overhearing)
+        given_up = asyncio.create_task(claim(direct))
+        await waits.wait()
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        await until(lambda: not [task for task in asyncio.all_tasks() if "_execute" in repr(task)])
+    assert not let_go.is_set()
+    assert len(await claim(direct)) == 1, "nobody has claimed the job and forgotten it"
 
 
 class Watcher:

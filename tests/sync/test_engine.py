@@ -13,7 +13,7 @@ import pytest
 
 from sauti_sync.backoff import Backoff
 from sauti_sync.errors import LeaseLost, Permanent, QueueRefused, QueueUnavailable, Retryable
-from sauti_sync.events import Json, Lease
+from sauti_sync.events import Job, Json, Lease
 from sauti_sync.worker import Options, Worker
 from tests.sync.memory_queue import MemoryQueue, failing
 from tests.sync.waiting import until
@@ -370,3 +370,28 @@ async def test_each_attempt_is_one_line_and_one_count(queue: MemoryQueue, log_ou
     lines = [json.loads(line) for line in log_output.getvalue().splitlines()]
     (attempt,) = [line for line in lines if line["event"] == "attempt"]
     assert {"job_id": 1, "kind": "work", "attempt": 1, "outcome": "done"}.items() <= attempt.items()
+
+
+async def test_a_keeper_that_overhears_its_cancellation_does_not_hold_its_job_for_ever(queue: MemoryQueue) -> None:
+    """`asyncio.wait_for` of Python 3.11 swallows a cancellation that comes together with an answer."""
+    extending, overheard = asyncio.Event(), asyncio.Event()
+    extend = queue.extend
+
+    async def deaf(job: Job, lease_seconds: int) -> None:
+        extending.set()
+        if not overheard.is_set():
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                overheard.set()
+        await extend(job, lease_seconds)
+
+    async def work(context: Json, lease: Lease) -> Json:
+        await extending.wait()
+        return {"outcome": "sent"}
+
+    queue.extend = deaf  # type: ignore[method-assign]
+    queue.add()
+    async with running(queue, Recorder(work), replace(OPTIONS, lease_seconds=1)):
+        await until(lambda: queue.states() == ["done"], 5)
+    assert overheard.is_set()

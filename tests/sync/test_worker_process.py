@@ -7,14 +7,16 @@ import socket
 import statistics
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from icalendar import Calendar
 
 from sauti_sync.messages import render
+from tests.sync.silent_server import SilentServer
 from tests.sync.smtp_server import mail_server
-from tests.sync.stage import Stage
+from tests.sync.stage import Stage, WorkerProcess
 from tests.sync.waiting import until
 
 ONLY_BY_DOORBELL = {"SAUTI_POLL_SECONDS": "600"}
@@ -268,3 +270,34 @@ def test_every_notification_of_the_database_has_a_text(stage: Stage) -> None:
     )
     kinds = set(constraint["rule"].split("'")[1::2])
     assert kinds == set(render.templates("en"))
+
+
+async def test_a_worker_that_crashes_while_its_database_is_silent_ends(tmp_path: Path) -> None:
+    """Its pool goes on trying to connect whatever is cancelled, and would keep the process alive."""
+    (tmp_path / "crashing.py").write_text(
+        "import asyncio, sys\n"
+        "from sauti_sync.commands import worker\n"
+        "async def crash(*_):\n"
+        "    await asyncio.sleep(0.1)\n"
+        "    raise ZeroDivisionError('canary')\n"
+        "worker.StatusServer.start = crash\n"
+        "sys.exit(worker.run_worker())\n"
+    )
+    database = SilentServer()
+    async with database.running():
+        environment = {
+            "PYTHONPATH": str(tmp_path),
+            "SUPABASE_URL": "http://127.0.0.1:9",
+            "SUPABASE_SERVICE_ROLE_KEY": "canary",
+            "SAUTI_APP_URL": "https://app.example",
+            "SAUTI_METRICS_PORT": "0",
+            "SAUTI_DB_URL": f"postgresql://127.0.0.1:{database.port}/canary",
+        }
+        worker = WorkerProcess(environment, tmp_path / "log", "crashing", "")
+        try:
+            assert await worker.ended(20) == 1
+        finally:
+            worker.kill()
+    assert database.connections > 0
+    assert [line["type"] for line in worker.lines("worker_crashed")] == ["ZeroDivisionError"]
+    assert "canary" not in worker.log()
