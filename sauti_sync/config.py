@@ -23,6 +23,7 @@ r"""The worker's environment, read once into frozen settings that redact themsel
 | `SAUTI_GRACE_SECONDS` | `20` | time for running jobs after SIGTERM; then they are handed back |
 | `SAUTI_JOB_SECONDS` | `120` | longest run of one attempt |
 | `SAUTI_METRICS_PORT` | none: off | port of `/healthz` and `/metrics`; `0` picks a free one |
+| `SAUTI_LONGEST_RETRY_SECONDS` | `900` | longest pause between two attempts of a job; it begins at 2 s and doubles |
 | `SAUTI_METRICS_HOST` | `127.0.0.1` | address that port is bound to |
 | `SAUTI_WORKER_ID` | host and process id | name in the outbox and in the log |
 | `SAUTI_GOOGLE_CLIENT_ID`, `…_CLIENT_SECRET`, `…_API_URL`, `…_OAUTH_URL` | none, Google's own | Google Calendar |
@@ -121,6 +122,7 @@ class WorkerSettings(ProjectSettings):
     microsoft_client_secret: SecretStr | None = None
     microsoft_api_url: str | None = None
     microsoft_oauth_url: str | None = None
+    longest_retry_seconds: Seconds = 900.0
 
     @field_validator(
         "app_url", "sms_api_url", "google_api_url", "google_oauth_url", "microsoft_api_url", "microsoft_oauth_url"

@@ -7,10 +7,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import structlog
 
-from sauti_sync import logs
+from sauti_sync import backoff, logs
 from sauti_sync.config import WorkerSettings
 from sauti_sync.direct import DirectQueue, ListenDoorbell
 from sauti_sync.doorbell import Doorbell
@@ -77,6 +78,7 @@ async def _serve(settings: WorkerSettings, queue: DataApiQueue | DirectQueue) ->
             lease_seconds=settings.lease_seconds,
             grace_seconds=settings.grace_seconds,
             job_seconds=settings.job_seconds,
+            retries=replace(backoff.JOBS, cap=settings.longest_retry_seconds),
             provider_rates=settings.provider_rates,
         ),
         metrics=metrics,
