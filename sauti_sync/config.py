@@ -19,7 +19,7 @@ r"""The worker's environment, read once into frozen settings that redact themsel
 | `SAUTI_POLL_SECONDS` | `5` | longest wait of a job when the doorbell is silent |
 | `SAUTI_CONCURRENCY` | `8` | jobs in flight at once |
 | `SAUTI_BATCH_SIZE` | `32` | most jobs of one claim |
-| `SAUTI_LEASE_SECONDS` | `30` | how long a claim holds without a sign of life; also how soon a dead worker's jobs are rescued |
+| `SAUTI_LEASE_SECONDS` | `20` | how long a claim holds without a sign of life; within this and one poll interval a dead worker's jobs are rescued |
 | `SAUTI_GRACE_SECONDS` | `20` | time for running jobs after SIGTERM; then they are handed back |
 | `SAUTI_JOB_SECONDS` | `120` | longest run of one attempt |
 | `SAUTI_METRICS_PORT` | none: off | port of `/healthz` and `/metrics`; `0` picks a free one |
@@ -107,7 +107,7 @@ class WorkerSettings(ProjectSettings):
     poll_seconds: Seconds = 5.0
     concurrency: int = Field(default=8, ge=1, le=1000)
     batch_size: int = Field(default=32, ge=1, le=1000)
-    lease_seconds: int = Field(default=30, ge=1, le=3600)
+    lease_seconds: int = Field(default=20, ge=1, le=3600)
     grace_seconds: float = Field(default=20.0, ge=0, le=3600)
     job_seconds: Seconds = 120.0
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)

@@ -65,7 +65,7 @@ class Options:
     poll_seconds: float = 5.0
     concurrency: int = 8
     batch_size: int = 32
-    lease_seconds: int = 30
+    lease_seconds: int = 20
     grace_seconds: float = 20.0
     job_seconds: float = 120.0
     retries: backoff.Backoff = backoff.JOBS
