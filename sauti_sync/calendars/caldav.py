@@ -175,6 +175,9 @@ class CalDavCalendar:
         except ElementTree.ParseError:
             return None
         folder = urlsplit(self._collection).path
+        if answer.status == 401 or (answer.status not in _CANNOT and isinstance(_verdict(answer), Retryable)):
+            # No answer is not the answer that there is none: an event could be left standing for ever.
+            raise _verdict(answer)
         for href in hrefs:
             path = urlsplit(href).path
             if path.startswith(folder) and _RESOURCE.fullmatch(path.removeprefix(folder)):
@@ -220,13 +223,15 @@ def _verdict(answer: _Answer) -> SautiError:
     if status in (401, 403):
         return Permanent("needs_reauth")
     if status in (404, 409, 410):  # 409: RFC 4918's answer to a missing parent collection
+#: About this calendar, not about its server.
+_CANNOT = (501, 507)
         return Permanent("calendar_not_found")
     if 300 <= status < 400:
         # Followed, a redirect would carry the password to an address that its owner never named.
         return Permanent("calendar_redirected")
     if status == 429:
         return Retryable("calendar_rate_limited", answer.retry_after)
-    if status in (408, 423, 425, 501, 507):  # 501 and 507 are about this calendar, not about its server
+    if status in (408, 423, 425, *_CANNOT):
         return Retryable("calendar_unavailable", answer.retry_after)
     if status >= 500:
         return Outage("calendar_unavailable", answer.retry_after)

@@ -211,6 +211,25 @@ async def test_a_search_leads_nowhere_but_into_the_calendar(answer: httpx.Respon
         await calendar(server).put(APPOINTMENT, ENTRY, WORDS, None, False, lease)
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (status(503), Outage),
+        (status(429), Retryable),
+        (status(423), Retryable),
+        (status(401), Permanent),
+        (httpx.ReadTimeout, Outage),
+    ],
+)
+async def test_a_search_without_an_answer_does_not_mean_that_there_is_no_event(
+    answer: httpx.Response | type[Exception], kind: type[Exception], lease: Lease
+) -> None:
+    with pytest.raises(kind, match=r"calendar_unavailable|calendar_rate_limited|needs_reauth"):
+        await calendar(Server(CONFLICT, answer)).put(APPOINTMENT, ENTRY, WORDS, None, False, lease)
+    with pytest.raises(kind, match=r"calendar_unavailable|calendar_rate_limited|needs_reauth"):
+        await calendar(Server(status(404), answer)).remove(APPOINTMENT, None, lease)
+
+
 @pytest.mark.parametrize("name", ["../x.ics", "a/b.ics", "", ".hidden", "x\r\ny", "x?y", "x#y", "x" * 300])
 async def test_a_remembered_name_cannot_leave_the_calendar(name: str, lease: Lease) -> None:
     server = Server(status(204))
