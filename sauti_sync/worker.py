@@ -36,11 +36,9 @@ from sauti_sync.outbox import Queue
 _ECHOES = (0.02, 0.2, 1.0)
 #: With a backlog and most slots busy, wait this long for more slots to fall free: one claim for several jobs.
 _GATHER_SECONDS = 0.005
-#: Kinds whose whole effect is inside the database: reading their context brings it about.
-_SETTLED_BY_THE_DATABASE = ("reminder",)
-_CANCEL_AGAIN_SECONDS = 1.0
 #: A provider may ask for patience, up to a point.
 _LONGEST_RETRY_AFTER = 6 * 3600.0
+_CANCEL_AGAIN_SECONDS = 1.0
 
 
 class Outcome(StrEnum):
@@ -110,7 +108,7 @@ class Worker:
         self._options = options
         self.metrics = metrics or Metrics()
         self._rng = rng or backoff.jitter()
-        self._kinds = (*self._handlers, *_SETTLED_BY_THE_DATABASE)
+        self._kinds = tuple(self._handlers)
         self._lanes = Lanes(options.provider_rates)
         self._log = logger()
         self._wake = asyncio.Event()
@@ -277,8 +275,6 @@ class Worker:
                         return _Complete(Outcome.OBSOLETE, {"outcome": "obsolete"})
                     case "postponed":
                         return _Leave(Outcome.POSTPONED)
-                    case "settled":
-                        return _Leave(Outcome.DONE)
                     case "due":
                         return await self._perform(job, context, lease)
                     case _:

@@ -26,8 +26,8 @@ create table public.appointments (
   series_id uuid,
   time_zone text not null default 'UTC',
   held_until timestamptz,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
+  created_at timestamptz not null default private.clock(),
+  updated_at timestamptz not null default private.clock(),
   constraint appointments_date_finite check (isfinite(appointment_date)),
   constraint appointments_duration_range check (duration_minutes between 30 and 120),
   constraint appointments_type_clean check (private.is_clean_text(appointment_type, 60) and appointment_type ~ '[^[:space:]]'),
@@ -46,8 +46,9 @@ create table public.appointments (
 create index appointments_professional_id_idx on public.appointments (professional_id, appointment_date);
 create index appointments_survivor_id_idx on public.appointments (survivor_id, appointment_date);
 create index appointments_matched_services_idx on public.appointments (matched_services);
+create index appointments_reminders_idx on public.appointments (appointment_date) where status = 'confirmed';
 create index appointments_held_until_idx on public.appointments (held_until) where status = 'requested';
-create index appointments_cancelled_by_idx on public.appointments (cancelled_by);
+create index appointments_cancelled_by_idx on public.appointments (cancelled_by) where cancelled_by is not null;
 -- No statistics on what others may not see: with them, the planner's estimate (Prefer: count=planned) moves with hidden values.
 alter table public.appointments
   alter column appointment_type set statistics 0,

@@ -18,13 +18,13 @@ create table public.notifications (
     'offer_made', 'offer_reminder', 'appointment_requested', 'appointment_confirmed', 'appointment_changed',
     'appointment_cancelled', 'appointment_reminder', 'message_waiting', 'completion_requested', 'completion_disputed',
     'case_closed', 'case_escalated', 'access_opened', 'calendar_needs_reauth', 'calendar_clash',
-    'calendar_event_moved', 'cal_com_conflict', 'cal_com_needs_attention'
+    'calendar_event_moved', 'cal_com_conflict', 'cal_com_needs_attention', 'mail_undeliverable'
   ))
 );
 create index notifications_user_id_idx on public.notifications (user_id, created_at desc);
-create index notifications_matched_services_idx on public.notifications (matched_services);
-create index notifications_appointment_id_idx on public.notifications (appointment_id);
-create index notifications_report_id_idx on public.notifications (report_id);
+create index notifications_matched_services_idx on public.notifications (matched_services) where matched_services is not null;
+create index notifications_appointment_id_idx on public.notifications (appointment_id) where appointment_id is not null;
+create index notifications_report_id_idx on public.notifications (report_id) where report_id is not null;
 create index notifications_created_at_idx on public.notifications (created_at);
 comment on table public.notifications is 'What a person should know. Own rows; ids and a kind only, so that nobody reads a story on a lock screen.';
 comment on column public.notifications.id is 'Key; also the Message-ID of the mail that carries it.';
@@ -636,9 +636,11 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
   insert into public.notifications (user_id, kind, matched_services, appointment_id, report_id, created_at)
-  select person.id, notify.kind, notify.match_id, notify.appointment_id, notify.report_id, private.clock()
+  select person.id, notify.kind, notify.match_id, notify.appointment_id, notify.report_id, v_now
   from unnest(user_ids) as person (id)
   where person.id is not null;
 end;
@@ -1200,6 +1202,8 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
   perform private.broadcast(n.user_id, 'notification', 'INSERT', 'notifications', n.id, n.kind)
   from delivered as n;
@@ -1207,7 +1211,7 @@ begin
   select case when r.user_id = n.user_id and r.contact_preference = 'sms' and r.contact_phone is not null then 'sms' else 'mail' end,
     'mail:' || n.id,
     case when m.urgency = 'high' and n.kind in ('offer_made', 'offer_reminder') then 10 else 50 end,
-    n.id, private.clock()
+    n.id, v_now
   from delivered as n
   left join public.matched_services as m on m.id = n.matched_services
   left join public.reports as r on r.report_id = coalesce(m.report_id, n.report_id);

@@ -18,8 +18,6 @@ create table private.outbox_jobs (
   client_template text check (client_template in (
     'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled', 'appointment_reminder'
   )),
-  appointment_sequence integer,
-  lead_minutes integer,
   state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
   attempts integer not null default 0,
   max_attempts integer not null default 12,
@@ -36,14 +34,15 @@ create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where sta
 create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
   where state in ('pending', 'running') and ordering_key is not null;
 create index outbox_jobs_leases_idx on private.outbox_jobs (leased_until) where state = 'running';
+create index outbox_jobs_client_mail_idx on private.outbox_jobs ((md5(dedupe_key)::uuid)) where client_template is not null;
 create index outbox_jobs_done_idx on private.outbox_jobs (finished_at) where state = 'done';
 create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dead';
-create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id);
-create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id);
-create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id);
+create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id) where notification_id is not null;
+create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id) where appointment_id is not null;
+create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id) where connection_id is not null;
 comment on table private.outbox_jobs is 'What the worker has to carry outside. Ids only. The lease is a column; settling needs its token.';
 comment on column private.outbox_jobs.id is 'Key, in the order of making.';
-comment on column private.outbox_jobs.kind is 'mail, sms, calendar_event, calendar_pull, calendar_disconnect, reminder or probe.';
+comment on column private.outbox_jobs.kind is 'mail, sms, calendar_event, calendar_pull, calendar_disconnect or probe.';
 comment on column private.outbox_jobs.dedupe_key is 'Permanent: the same effect is queued once.';
 comment on column private.outbox_jobs.ordering_key is 'Jobs with the same key run one after the other, in order.';
 comment on column private.outbox_jobs.priority is 'Lower goes first; 50 is ordinary.';
@@ -51,8 +50,6 @@ comment on column private.outbox_jobs.notification_id is 'The notification to ca
 comment on column private.outbox_jobs.appointment_id is 'The appointment to carry.';
 comment on column private.outbox_jobs.connection_id is 'The calendar to carry it to.';
 comment on column private.outbox_jobs.client_template is 'For mail to the outside client of appointment_id, who has no notifications: which text.';
-comment on column private.outbox_jobs.appointment_sequence is 'For reminders: the revision that was confirmed; a moved appointment has reminders of its own.';
-comment on column private.outbox_jobs.lead_minutes is 'For reminders: so long before the appointment.';
 comment on column private.outbox_jobs.state is 'pending, running, done or dead; see docs/states.md.';
 comment on column private.outbox_jobs.attempts is 'How often it has been claimed.';
 comment on column private.outbox_jobs.max_attempts is 'After so many it is dead.';
@@ -73,6 +70,23 @@ comment on table private.job_keys is 'Dedupe keys of jobs that were pruned: what
 comment on column private.job_keys.dedupe_key is 'As the job had it; ids only.';
 comment on column private.job_keys.created_at is 'When the job was pruned.';
 
+create table private.undeliverable_addresses (
+  id bigint generated always as identity primary key,
+  user_id uuid references public.profiles (id) on delete cascade,
+  appointment_id uuid references public.appointments (appointment_id) on delete cascade,
+  address_digest text not null check (address_digest ~ '^[0-9a-f]{10}$'),
+  created_at timestamptz not null default private.clock(),
+  check (num_nonnulls(user_id, appointment_id) = 1),
+  constraint undeliverable_addresses_once unique nulls not distinct (user_id, appointment_id, address_digest)
+);
+create index undeliverable_addresses_appointment_id_idx on private.undeliverable_addresses (appointment_id);
+comment on table private.undeliverable_addresses is 'Addresses from which mail came back for good. No address is kept, but enough to know it again.';
+comment on column private.undeliverable_addresses.id is 'Key.';
+comment on column private.undeliverable_addresses.user_id is 'Whose address it is;';
+comment on column private.undeliverable_addresses.appointment_id is 'or of which appointment''s outside client.';
+comment on column private.undeliverable_addresses.address_digest is 'See private.address_digest.';
+comment on column private.undeliverable_addresses.created_at is 'When the first mail came back.';
+
 create table private.message_settings (
   id boolean primary key default true check (id),
   reminder_minutes integer[] not null default '{1440,60}' check (
@@ -87,6 +101,31 @@ comment on column private.message_settings.reminder_minutes is 'Reminders go so 
 comment on column private.message_settings.message_waiting_minutes is 'At most one message in so many minutes says that messages are waiting in a case.';
 comment on column private.message_settings.job_retention_days is 'Done jobs are pruned after so many days; their dedupe keys stay.';
 insert into private.message_settings default values;
+
+create table private.reminder_marks (
+  lead_minutes integer primary key,
+  reminded_until timestamptz not null
+);
+comment on table private.reminder_marks is 'How far reminders have got: for each lead, appointments up to the mark have been dealt with. Kept by send_reminders.';
+comment on column private.reminder_marks.lead_minutes is 'One of message_settings.reminder_minutes.';
+comment on column private.reminder_marks.reminded_until is 'Later appointments are still to be reminded of.';
+
+-- supabase/schemas/70_outbox/address_digest.sql
+-- What is kept of an address that mail did not reach: enough to know it again, too little to write to.
+--
+-- Called where mail is about to go, and where it failed; sauti_sync/messages/return_path.py computes the same. Locks: none.
+
+create or replace function private.address_digest(address text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select left(encode(sha256(convert_to(address, 'UTF8')), 'hex'), 10);
+$$;
+comment on function private.address_digest(text) is 'The first 40 bits of SHA-256, in hexadecimal digits.';
+revoke all on function private.address_digest(text) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/70_outbox/appointment_facts.sql
 -- What a calendar may know of an appointment: times, state, link. Never a name, a service or an incident.
@@ -241,7 +280,11 @@ begin
     when 'appointment_reminder' then v_appointment.status = 'confirmed' and v_appointment.appointment_date > private.clock()
     when 'appointment_changed' then v_appointment.status in ('requested', 'confirmed')
     else v_appointment.status = 'cancelled'
-  end) then
+  end) or exists (
+    select 1
+    from private.undeliverable_addresses as u
+    where u.appointment_id = v_appointment.appointment_id and u.address_digest = private.address_digest(v_client.client_email)
+  ) then
     return null;
   end if;
   return jsonb_build_object(
@@ -443,6 +486,7 @@ set search_path = ''
 as $$
 declare
   v_job private.outbox_jobs;
+  v_context jsonb;
   v_state text;
   -- Not tried: a restart, or a provider that is down, costs no attempt and is not this job's failure.
   v_handed_back boolean := error in ('worker_stopped', 'provider_paused') and retry_in_seconds is not null;
@@ -465,6 +509,19 @@ begin
   where j.id = v_job.id;
   if (v_job.kind = 'calendar_event' or (v_job.kind = 'calendar_pull' and v_state = 'dead')) and not v_handed_back then
     perform private.record_calendar_failure(v_job.appointment_id, v_job.connection_id, fail_job.error);
+  end if;
+  if v_job.kind = 'mail' and fail_job.error = 'recipient_unknown' then
+    -- The mail server knows at once what others tell by sending the mail back.
+    v_context := case
+      when v_job.client_template is not null then private.client_mail_context(v_job)
+      else private.message_context(v_job.notification_id)
+    end;
+    if v_context ->> 'kind' = 'mail' then
+      perform private.mark_undeliverable(
+        (select n.user_id from public.notifications as n where n.id = v_job.notification_id), v_job.appointment_id,
+        private.address_digest(v_context -> 'message' ->> 'to')
+      );
+    end if;
   end if;
   return v_state;
 end;
@@ -491,7 +548,7 @@ grant execute on function public.fail_job(bigint, uuid, text, numeric) to servic
 -- What a claimed job means right now, read under its lease.
 --
 -- Called by the worker just before it acts. obsolete = the reason has gone; postponed = not now (safe hours) or by
--- another channel, already put back by this call; settled = done by this call; due = everything the handler needs.
+-- another channel, already put back by this call; due = everything the handler needs.
 -- Definer: it reads addresses and credentials for the worker alone. Locks: the job.
 
 create or replace function private.job_context(job_id bigint, lease_token uuid)
@@ -513,7 +570,6 @@ begin
     when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
     when v_job.kind = 'calendar_pull' then private.calendar_pull_context(v_job.connection_id)
     when v_job.kind = 'calendar_disconnect' then private.calendar_disconnect_context(v_job.id)
-    when v_job.kind = 'reminder' then private.send_reminder(v_job)
     when v_job.kind = 'probe' then '{"state": "due", "kind": "probe"}'::jsonb
   end;
   if v_job.kind in ('mail', 'sms') and v_context ->> 'state' = 'due' and v_context ->> 'kind' <> v_job.kind then
@@ -548,7 +604,7 @@ as $$
   select private.job_context(job_id, lease_token);
 $$;
 comment on function public.job_context(bigint, uuid) is
-  'Worker: the present state of a claimed job. → jsonb with state obsolete, postponed, settled or due. Errors: invalid_transition (stale lease).';
+  'Worker: the present state of a claimed job. → jsonb with state obsolete, postponed or due. Errors: invalid_transition (stale lease).';
 revoke all on function public.job_context(bigint, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.job_context(bigint, uuid) to service_role;
 
@@ -681,6 +737,40 @@ comment on function public.list_jobs(text, integer) is
 revoke all on function public.list_jobs(text, integer) from public, anon, authenticated, service_role;
 grant execute on function public.list_jobs(text, integer) to service_role;
 
+-- supabase/schemas/70_outbox/mark_undeliverable.sql
+-- Mail to an address goes nowhere: no more of it is sent, and whoever can correct it is told, once and in the app.
+--
+-- Called by record_bounce and fail_job. Of a person's address the person is told, of an outside client's the professional.
+-- Another address is another digest, so a corrected one is served at once. Locks: none.
+
+create or replace function private.mark_undeliverable(user_id uuid, appointment_id uuid, address_digest text)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  insert into private.undeliverable_addresses (user_id, appointment_id, address_digest)
+  values (mark_undeliverable.user_id, mark_undeliverable.appointment_id, mark_undeliverable.address_digest)
+  on conflict do nothing;
+  if not found then
+    return false;
+  end if;
+  perform private.notify(
+    array[coalesce(
+      mark_undeliverable.user_id,
+      (select a.professional_id from public.appointments as a where a.appointment_id = mark_undeliverable.appointment_id)
+    )],
+    'mail_undeliverable',
+    appointment_id => mark_undeliverable.appointment_id
+  );
+  return true;
+end;
+$$;
+comment on function private.mark_undeliverable(uuid, uuid, text) is 'The address of a person, or of an appointment''s outside client, does not work. → whether that is new.';
+revoke all on function private.mark_undeliverable(uuid, uuid, text) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/70_outbox/message_context.sql
 -- What the message for a notification needs and by which channel it goes, or why there is none to send.
 --
@@ -738,6 +828,8 @@ begin
     when 'cal_com_conflict' then exists (
       select 1 from public.cal_com_conflicts as c where c.professional_id = v_reader.id and c.resolved_at is null
     )
+    -- Of an address of the reader's own, mail tells nobody.
+    when 'mail_undeliverable' then v_notification.appointment_id is not null
     when 'cal_com_needs_attention' then exists (
       select 1 from public.cal_com_connections as c where c.professional_id = v_reader.id and c.status = 'needs_attention'
     )
@@ -766,7 +858,11 @@ begin
       return jsonb_build_object('state', 'postponed', 'until', v_safe_at);
     end if;
   end if;
-  if v_address is null or v_address = '' then
+  if v_address is null or v_address = '' or (v_channel = 'mail' and exists (
+    select 1
+    from private.undeliverable_addresses as u
+    where u.user_id = v_reader.id and u.address_digest = private.address_digest(v_address)
+  )) then
     return null;
   end if;
 
@@ -970,6 +1066,57 @@ comment on function public.queue_probe() is
 revoke all on function public.queue_probe() from public, anon, authenticated, service_role;
 grant execute on function public.queue_probe() to service_role;
 
+-- supabase/schemas/70_outbox/record_bounce.sql
+-- A mail came back: the address that it was sent to is not written to again until it is another one.
+--
+-- Called by `sauti-sync bounces`, which has verified that the report names a return path of ours; the message is a
+-- notification, or a mail to an appointment's outside client. Definer: both are private to their readers. Locks: none.
+
+create or replace function private.record_bounce(message_id uuid, address_digest text)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid;
+  v_appointment_id uuid;
+begin
+  perform private.require_service_role();
+  if message_id is null or address_digest is null or address_digest !~ '^[0-9a-f]{10}$' then
+    perform private.raise_error('invalid_input', 'message_id or address_digest');
+  end if;
+  select n.user_id into v_user_id from public.notifications as n where n.id = record_bounce.message_id;
+  if v_user_id is null then
+    select j.appointment_id into v_appointment_id
+    from private.outbox_jobs as j
+    where md5(j.dedupe_key)::uuid = record_bounce.message_id and j.client_template is not null;
+    if v_appointment_id is null then
+      return 'unknown';
+    end if;
+  end if;
+  return case when private.mark_undeliverable(v_user_id, v_appointment_id, address_digest) then 'recorded' else 'known' end;
+end;
+$$;
+comment on function private.record_bounce(uuid, text) is 'Definer: notifications and jobs are not the caller''s. The caller must be the worker''s side with the service key.';
+revoke all on function private.record_bounce(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.record_bounce(uuid, text) to service_role;
+
+create or replace function public.record_bounce(message_id uuid, address_digest text)
+returns text
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.record_bounce(message_id, address_digest);
+$$;
+comment on function public.record_bounce(uuid, text) is
+  'Worker: a mail came back for good; no more is sent to that address, and its owner is told in the app. → text recorded, known, or unknown (a message that is gone). Errors: invalid_input.';
+revoke all on function public.record_bounce(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.record_bounce(uuid, text) to service_role;
+
 -- supabase/schemas/70_outbox/retry_jobs.sql
 -- Dead letters are put back in the queue with a fresh count of attempts.
 --
@@ -1020,8 +1167,9 @@ grant execute on function public.retry_jobs(bigint[]) to service_role;
 -- supabase/schemas/70_outbox/ring_doorbell.sql
 -- Tells workers that there are jobs: on the private Realtime topic, and by NOTIFY for those with a connection of their own.
 --
--- Called where jobs are added or put back. Both are hints; a lost one costs one poll interval. Definer: the topic is the
--- worker's alone. Locks: none.
+-- Called where jobs are added or put back. Both are hints; a lost one costs one poll interval. One ring is enough for all
+-- that a transaction queues; a ring that a savepoint takes back is forgotten with it. Definer: the topic is the worker's
+-- alone. Locks: none.
 
 create or replace function private.ring_doorbell()
 returns void
@@ -1031,6 +1179,10 @@ security definer
 set search_path = ''
 as $$
 begin
+  if current_setting('sauti.doorbell_rung', true) = 'yes' then
+    return;
+  end if;
+  perform set_config('sauti.doorbell_rung', 'yes', true);
   perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
   perform pg_notify('sauti_sync', '');
 end;
@@ -1039,8 +1191,8 @@ comment on function private.ring_doorbell() is 'Definer: sends to the worker''s 
 revoke all on function private.ring_doorbell() from public, anon, authenticated, service_role;
 
 -- supabase/schemas/70_outbox/run_due_timers.sql
--- Everything that happens because time passes: offers and requests expire, the response clock advances, old jobs
--- are pruned.
+-- Everything that happens because time passes: offers and requests expire, people are reminded, the response clock
+-- advances, old jobs are pruned.
 --
 -- Called by the worker at every poll. One worker at a time does it; the others find the lock taken and go on. Bounded
 -- work, so that a long backlog is done over several polls. Definer: it acts on every case. Locks: an advisory lock,
@@ -1064,6 +1216,7 @@ begin
   return jsonb_build_object(
     'expired', private.expire_offers(200),
     'requests_expired', private.expire_requests(200),
+    'reminded', private.send_reminders(200),
     'pulls', private.schedule_calendar_pulls(200),
     'pruned', private.prune_jobs(1000),
     'purged', private.purge_expired(200)
@@ -1084,53 +1237,81 @@ as $$
   select private.run_due_timers();
 $$;
 comment on function public.run_due_timers() is
-  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, pulls, pruned, purged, nudged, widened, opened, escalated, searched.';
+  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, reminded, pulls, pruned, purged, nudged, widened, opened, escalated, searched.';
 revoke all on function public.run_due_timers() from public, anon, authenticated, service_role;
 grant execute on function public.run_due_timers() to service_role;
 
--- supabase/schemas/70_outbox/send_reminder.sql
--- A reminder that is due becomes notifications of both people and a mail to an outside client, in the transaction that
--- settles its job: exactly once.
+-- supabase/schemas/70_outbox/send_reminders.sql
+-- Reminders that have come due become notifications of both people and a mail to an outside client.
 --
--- Called by job_context. Nothing is sent when the appointment was moved or cancelled, nor when less than half of the lead
--- is left: it would come too late to be of use, or beside the next one. Locks: the job, held by the caller.
+-- Called by run_due_timers. For each lead a mark moves along the calendar, in the transaction that writes the
+-- notifications: appointments up to it have been dealt with. So a reminder costs nothing until it is due and is written
+-- once; an appointment moved beyond the mark has another, one made within its lead has none, nor has a cancelled one.
+-- Nothing is sent with less than half of the lead left: it would be of no use, or stand beside the next. Locks: marks.
 
-create or replace function private.send_reminder(job private.outbox_jobs)
-returns jsonb
+create or replace function private.send_reminders(max_appointments integer)
+returns integer
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
+  v_now timestamptz := private.clock();
+  v_mark record;
+  v_until timestamptz;
   v_appointment public.appointments;
+  v_count integer := 0;
 begin
-  select a.* into v_appointment
-  from public.appointments as a
-  where a.appointment_id = job.appointment_id and a.status = 'confirmed' and a.sequence = job.appointment_sequence
-    and a.appointment_date - job.lead_minutes * interval '30 seconds' >= private.clock();
-  if not found then
-    return null;
-  end if;
-  perform private.notify(
-    array[v_appointment.professional_id, v_appointment.survivor_id], 'appointment_reminder',
-    match_id => v_appointment.matched_services, appointment_id => v_appointment.appointment_id
-  );
-  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, client_template, run_at)
-  select 'mail', 'mail:client:' || job.dedupe_key, 'mail:client:' || c.appointment_id, c.appointment_id, 'appointment_reminder',
-    private.clock()
-  from public.appointment_clients as c
-  where c.appointment_id = v_appointment.appointment_id and c.client_email is not null
-    and v_appointment.created_via = 'public_booking'
-  on conflict (dedupe_key) do nothing;
-  update private.outbox_jobs as j
-  set state = 'done', result = '{"outcome": "reminded"}', last_error = null, finished_at = private.clock(), leased_until = null
-  where j.id = job.id;
-  return '{"state": "settled"}'::jsonb;
+  delete from private.reminder_marks as k
+  where not exists (select 1 from private.message_settings as s where k.lead_minutes = any (s.reminder_minutes));
+  insert into private.reminder_marks (lead_minutes, reminded_until)
+  select lead, v_now + lead * interval '1 minute'
+  from private.message_settings as s, unnest(s.reminder_minutes) as lead
+  on conflict (lead_minutes) do nothing;
+
+  for v_mark in select k.* from private.reminder_marks as k order by k.lead_minutes for update loop
+    -- With ties, so that the mark never stands between appointments of the same instant.
+    select case when count(*) < max_appointments then v_now + v_mark.lead_minutes * interval '1 minute' else max(due.appointment_date) end
+    into v_until
+    from (
+      select a.appointment_date
+      from public.appointments as a
+      where a.status = 'confirmed' and a.appointment_date > v_mark.reminded_until
+        and a.appointment_date <= v_now + v_mark.lead_minutes * interval '1 minute'
+      order by a.appointment_date
+      fetch first max_appointments rows with ties
+    ) as due;
+    for v_appointment in
+      select a.*
+      from public.appointments as a
+      where a.status = 'confirmed' and a.appointment_date > v_mark.reminded_until and a.appointment_date <= v_until
+        and a.appointment_date - v_mark.lead_minutes * interval '30 seconds' >= v_now
+        and a.created_at < a.appointment_date - v_mark.lead_minutes * interval '1 minute'
+    loop
+      v_count := v_count + 1;
+      perform private.notify(
+        array[v_appointment.professional_id, v_appointment.survivor_id], 'appointment_reminder',
+        match_id => v_appointment.matched_services, appointment_id => v_appointment.appointment_id
+      );
+      if v_appointment.created_via = 'public_booking' then
+        insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, client_template, run_at)
+        select 'mail', concat_ws(':', 'mail:client:reminder', c.appointment_id, v_appointment.sequence, v_mark.lead_minutes),
+          'mail:client:' || c.appointment_id, c.appointment_id, 'appointment_reminder', v_now
+        from public.appointment_clients as c
+        where c.appointment_id = v_appointment.appointment_id and c.client_email is not null
+        on conflict (dedupe_key) do nothing;
+      end if;
+    end loop;
+    update private.reminder_marks as k
+    set reminded_until = greatest(k.reminded_until, v_until)
+    where k.lead_minutes = v_mark.lead_minutes;
+  end loop;
+  return v_count;
 end;
 $$;
-comment on function private.send_reminder(private.outbox_jobs) is 'jsonb {state: settled}, or null when nobody needs the reminder any more.';
-revoke all on function private.send_reminder(private.outbox_jobs) from public, anon, authenticated, service_role;
+comment on function private.send_reminders(integer) is 'Writes the reminders that are due, for about so many appointments of each lead. → how many reminders.';
+revoke all on function private.send_reminders(integer) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/70_outbox/take_jobs.sql
 -- A worker takes a batch of due jobs and learns at once what each means: claim_jobs and job_context in one call.
@@ -1188,94 +1369,38 @@ comment on function public.take_jobs(text, integer, integer, text[]) is
 revoke all on function public.take_jobs(text, integer, integer, text[]) from public, anon, authenticated, service_role;
 grant execute on function public.take_jobs(text, integer, integer, text[]) to service_role;
 
--- supabase/schemas/70_outbox/tg_appointments__remind.sql
--- A confirmed appointment queues its reminders, as jobs that are not due before their time.
---
--- Called by: insert and update on public.appointments. One for each lead of the settings that is still ahead, and for each
--- revision; those of an earlier revision end as obsolete. Definer: it writes the outbox. Locks: none.
-
-create or replace function private.tg_appointments__remind()
-returns trigger
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-begin
-  insert into private.outbox_jobs (kind, dedupe_key, appointment_id, appointment_sequence, lead_minutes, run_at)
-  select 'reminder', 'reminder:' || new.appointment_id || ':' || new.sequence || ':' || lead, new.appointment_id, new.sequence, lead,
-    new.appointment_date - lead * interval '1 minute'
-  from private.message_settings as s, unnest(s.reminder_minutes) as lead
-  where new.appointment_date - lead * interval '1 minute' > private.clock()
-  on conflict (dedupe_key) do nothing;
-  return null;
-end;
-$$;
-comment on function private.tg_appointments__remind() is 'Definer: the outbox is private. Queues the reminders of a confirmed appointment.';
-revoke all on function private.tg_appointments__remind() from public, anon, authenticated, service_role;
-
-create trigger _950_remind_insert
-after insert on public.appointments
-for each row when (new.status = 'confirmed')
-execute function private.tg_appointments__remind();
-
-create trigger _950_remind_update
-after update on public.appointments
-for each row when (new.status = 'confirmed' and (old.status <> new.status or old.sequence <> new.sequence))
-execute function private.tg_appointments__remind();
-
--- supabase/schemas/70_outbox/tg_outbox_jobs__refuse_repeats.sql
--- A job whose dedupe key was used by a pruned one is not queued again.
+-- supabase/schemas/70_outbox/tg_outbox_jobs__admit.sql
+-- New jobs ring the worker when one of them is due; one whose dedupe key was used by a pruned job is not queued again.
 --
 -- Called by: insert on private.outbox_jobs, after it: an insert that had to wait for the pruning of the same key sees the
--- kept key only then. Definer: the keys are private. Locks: the repeated jobs.
+-- kept key only then. Definer: jobs and keys are private, and the ring is sent as the owner. Locks: the repeated jobs.
 
-create or replace function private.tg_outbox_jobs__refuse_repeats()
+create or replace function private.tg_outbox_jobs__admit()
 returns trigger
 language plpgsql
 volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
-  delete from private.outbox_jobs as j
-  using queued as q
-  join private.job_keys as k on k.dedupe_key = q.dedupe_key
-  where j.id = q.id;
-  return null;
-end;
-$$;
-comment on function private.tg_outbox_jobs__refuse_repeats() is 'Definer: the outbox is private. Takes back what had been done before.';
-revoke all on function private.tg_outbox_jobs__refuse_repeats() from public, anon, authenticated, service_role;
-
-create trigger _100_refuse_repeats
-after insert on private.outbox_jobs
-referencing new table as queued
-for each statement execute function private.tg_outbox_jobs__refuse_repeats();
-
--- supabase/schemas/70_outbox/tg_outbox_jobs__ring_doorbell.sql
--- New jobs ring the worker, once for each statement that adds jobs.
---
--- Called by: insert on private.outbox_jobs. Definer: it sends as the owner. A lost ring costs one poll interval.
-
-create or replace function private.tg_outbox_jobs__ring_doorbell()
-returns trigger
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-begin
-  if exists (select 1 from queued) then
+  if exists (select 1 from queued as q join private.job_keys as k on k.dedupe_key = q.dedupe_key) then
+    delete from private.outbox_jobs as j
+    using queued as q
+    join private.job_keys as k on k.dedupe_key = q.dedupe_key
+    where j.id = q.id;
+  end if;
+  if exists (select 1 from queued as q where q.run_at <= v_now) then
     perform private.ring_doorbell();
   end if;
   return null;
 end;
 $$;
-comment on function private.tg_outbox_jobs__ring_doorbell() is 'Definer: sends to the worker''s private topic as the owner.';
-revoke all on function private.tg_outbox_jobs__ring_doorbell() from public, anon, authenticated, service_role;
+comment on function private.tg_outbox_jobs__admit() is 'Definer: the outbox is private. Takes back what had been done before, and rings for the rest.';
+revoke all on function private.tg_outbox_jobs__admit() from public, anon, authenticated, service_role;
 
-create trigger _900_ring_doorbell
+create trigger _900_admit
 after insert on private.outbox_jobs
 referencing new table as queued
-for each statement execute function private.tg_outbox_jobs__ring_doorbell();
+for each statement execute function private.tg_outbox_jobs__admit();

@@ -112,12 +112,16 @@ alter table private.outbox_jobs
 create table private.calendar_settings (
   id boolean primary key default true check (id),
   pull_minutes integer not null default 5 check (pull_minutes between 1 and 1440),
+  pushed_pull_minutes integer not null default 30 check (pushed_pull_minutes between 1 and 1440),
+  push_seconds integer not null default 10 check (push_seconds between 1 and 3600),
   full_pull_hours integer not null default 24 check (full_pull_hours between 1 and 720),
   oauth_minutes integer not null default 10 check (oauth_minutes between 1 and 60)
 );
 comment on table private.calendar_settings is 'One row: how often calendars are read.';
 comment on column private.calendar_settings.id is 'Always true, so that there is one row.';
 comment on column private.calendar_settings.pull_minutes is 'Between two readings of a professional''s calendar.';
+comment on column private.calendar_settings.pushed_pull_minutes is 'The same while the provider tells us of changes: news can be lost.';
+comment on column private.calendar_settings.push_seconds is 'However often a provider tells of changes, a calendar is read once in so many seconds.';
 comment on column private.calendar_settings.full_pull_hours is 'After so many hours all of it is read again: the horizon moves, and recurring events with it.';
 comment on column private.calendar_settings.oauth_minutes is 'How long a person has for the consent page.';
 insert into private.calendar_settings default values;
@@ -127,6 +131,7 @@ create table private.calendar_pulls (
   cursor text check (length(cursor) <= 1048576),
   next_at timestamptz not null,
   full_at timestamptz,
+  queued_at timestamptz,
   failures integer not null default 0
 );
 create index calendar_pulls_next_at_idx on private.calendar_pulls (next_at);
@@ -135,7 +140,27 @@ comment on column private.calendar_pulls.connection_id is 'The calendar.';
 comment on column private.calendar_pulls.cursor is 'The provider''s sync or delta token, or the entity tags of a calendar that knows none; null: read all of it.';
 comment on column private.calendar_pulls.next_at is 'Not before.';
 comment on column private.calendar_pulls.full_at is 'When all of it was last read.';
+comment on column private.calendar_pulls.queued_at is 'When a reading was last queued.';
 comment on column private.calendar_pulls.failures is 'In a row; each doubles the wait.';
+
+create table private.calendar_channels (
+  id uuid primary key default gen_random_uuid(),
+  connection_id uuid not null references public.calendar_connections (id) on delete cascade,
+  token_hash text check (token_hash ~ '^[0-9a-f]{64}$'),
+  resource_id text check (length(resource_id) between 1 and 500),
+  last_message bigint not null default 0,
+  expires_at timestamptz,
+  created_at timestamptz not null default private.clock()
+);
+create index calendar_channels_connection_id_idx on private.calendar_channels (connection_id);
+comment on table private.calendar_channels is 'Channels by which a provider tells that a calendar has changed. Made by the worker; the provider is told the token.';
+comment on column private.calendar_channels.id is 'Key; the channel''s name at the provider.';
+comment on column private.calendar_channels.connection_id is 'The calendar.';
+comment on column private.calendar_channels.token_hash is 'SHA-256 of the random token that every message has to bring; null: nothing is believed any more.';
+comment on column private.calendar_channels.resource_id is 'The provider''s name of what is watched, needed to stop it; null until the provider has told it.';
+comment on column private.calendar_channels.last_message is 'Number of the last message that was believed; an older one comes a second time.';
+comment on column private.calendar_channels.expires_at is 'When it ends by itself; null while it is being opened, and when it only waits to be stopped.';
+comment on column private.calendar_channels.created_at is 'When it was made.';
 
 create table private.calendar_retirements (
   job_id bigint primary key references private.outbox_jobs (id) on delete cascade,
@@ -145,6 +170,7 @@ create table private.calendar_retirements (
   calendar_id text not null,
   ciphertext text not null,
   events jsonb not null,
+  channels jsonb not null default '[]',
   created_at timestamptz not null default now()
 );
 create index calendar_retirements_user_id_idx on private.calendar_retirements (user_id);
@@ -156,6 +182,7 @@ comment on column private.calendar_retirements.account_label is 'As in the conne
 comment on column private.calendar_retirements.calendar_id is 'As in the connection.';
 comment on column private.calendar_retirements.ciphertext is 'As in private.calendar_credentials.';
 comment on column private.calendar_retirements.events is 'Array of {appointment_id, external_event_id}: what may stand there.';
+comment on column private.calendar_retirements.channels is 'Array of {channel_id, resource_id}: what the provider still watches for us.';
 comment on column private.calendar_retirements.created_at is 'When it was disconnected.';
 
 create table private.oauth_states (
@@ -175,6 +202,53 @@ comment on column private.oauth_states.user_id is 'Who began.';
 comment on column private.oauth_states.provider is 'google or microsoft.';
 comment on column private.oauth_states.verifier is 'The PKCE verifier, encrypted under SAUTI_TOKEN_KEYS.';
 comment on column private.oauth_states.expires_at is 'Then it is worth nothing.';
+
+-- supabase/schemas/80_sync/begin_calendar_channel.sql
+-- A worker is about to ask a provider to tell it of changes: the channel is known before the provider's first message.
+--
+-- Called by the worker under the lease of a reading; readings of one calendar never overlap, so neither do openings. Channels
+-- that were begun and came to nothing go. Definer: channels are private. Locks: the job, the channels that go.
+
+create or replace function private.begin_calendar_channel(job_id bigint, lease_token uuid, token_hash text)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job private.outbox_jobs;
+  v_channel_id uuid;
+begin
+  v_job := private.leased_job(job_id, lease_token);
+  if v_job.kind <> 'calendar_pull' or token_hash is null or token_hash !~ '^[0-9a-f]{64}$' then
+    perform private.raise_error('invalid_input', 'token_hash, or a job that is no reading');
+  end if;
+  delete from private.calendar_channels as n
+  where n.connection_id = v_job.connection_id and n.resource_id is null and n.created_at < private.clock() - interval '1 hour';
+  insert into private.calendar_channels (connection_id, token_hash)
+  values (v_job.connection_id, begin_calendar_channel.token_hash)
+  returning id into v_channel_id;
+  return v_channel_id;
+end;
+$$;
+comment on function private.begin_calendar_channel(bigint, uuid, text) is 'Definer: channels are private. The caller must be the worker and hold the lease.';
+revoke all on function private.begin_calendar_channel(bigint, uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.begin_calendar_channel(bigint, uuid, text) to service_role;
+
+create or replace function public.begin_calendar_channel(job_id bigint, lease_token uuid, token_hash text)
+returns uuid
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.begin_calendar_channel(job_id, lease_token, token_hash);
+$$;
+comment on function public.begin_calendar_channel(bigint, uuid, text) is
+  'Worker: makes a channel for the calendar that its job reads, with the SHA-256 of the channel''s token. → the channel''s id. Errors: invalid_transition (stale lease), invalid_input.';
+revoke all on function public.begin_calendar_channel(bigint, uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_calendar_channel(bigint, uuid, text) to service_role;
 
 -- supabase/schemas/80_sync/begin_calendar_oauth.sql
 -- Remembers that a person went to a provider's consent page, so that only they come back from it, once.
@@ -307,12 +381,13 @@ as $$
     'connection', jsonb_build_object(
       'id', null, 'user_id', r.user_id, 'provider', r.provider, 'calendar_id', r.calendar_id, 'credentials', r.ciphertext
     ),
-    'events', r.events
+    'events', r.events,
+    'channels', r.channels
   )
   from private.calendar_retirements as r
   where r.job_id = calendar_disconnect_context.job_id;
 $$;
-comment on function private.calendar_disconnect_context(bigint) is 'jsonb {state: due, connection, events}, or null when nothing is to be done.';
+comment on function private.calendar_disconnect_context(bigint) is 'jsonb {state: due, connection, events, channels}, or null when nothing is to be done.';
 revoke all on function private.calendar_disconnect_context(bigint) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/80_sync/calendar_event_context.sql
@@ -376,7 +451,7 @@ comment on function private.calendar_event_context(uuid, uuid) is 'jsonb {state:
 revoke all on function private.calendar_event_context(uuid, uuid) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/80_sync/calendar_pull_context.sql
--- From where a professional's calendar has to be read, over which time, and what in it is ours.
+-- From where a professional's calendar has to be read, over which time, what in it is ours, and who tells us of changes.
 --
 -- Called by job_context. Without a cursor all of the window is read; so it is once a day, because the window moves.
 -- Locks: none.
@@ -409,6 +484,18 @@ as $$
       join public.appointments as a on a.appointment_id = e.appointment_id
       where e.connection_id = c.id and e.external_event_id is not null
         and a.appointment_date > private.clock() - interval '3 days'
+    ),
+    'channels', (
+      select coalesce(
+        jsonb_agg(jsonb_build_object('channel_id', h.id, 'resource_id', h.resource_id, 'is_current', h.is_newest and h.is_young)), '[]'
+      )
+      from (
+        select n.id, n.resource_id, n.id = first_value(n.id) over (order by n.expires_at desc nulls last, n.id) as is_newest,
+          -- The last quarter of its time is for opening the next one.
+          coalesce(n.expires_at - (n.expires_at - n.created_at) / 4 > private.clock(), false) as is_young
+        from private.calendar_channels as n
+        where n.connection_id = c.id
+      ) as h
     )
   )
   from public.calendar_connections as c
@@ -419,7 +506,7 @@ as $$
   cross join private.calendar_settings as x
   where c.id = calendar_pull_context.connection_id and c.status = 'active';
 $$;
-comment on function private.calendar_pull_context(uuid) is 'jsonb {state: due, connection, pull: {as_of, from, until, cursor}, own}, or null when nothing is to be read.';
+comment on function private.calendar_pull_context(uuid) is 'jsonb {state: due, connection, pull: {as_of, from, until, cursor}, own, channels}, or null when nothing is to be read.';
 revoke all on function private.calendar_pull_context(uuid) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/80_sync/clashing_appointments.sql
@@ -501,6 +588,14 @@ security invoker
 set search_path = ''
 as $$
 begin
+  -- Most people have no calendar connected, and an insert of nothing still runs its triggers.
+  if not exists (
+    select 1
+    from public.calendar_connections as c
+    where c.user_id in (appointment.professional_id, appointment.survivor_id) and c.status = 'active'
+  ) then
+    return;
+  end if;
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
   select 'calendar_event', 'calendar:' || appointment.appointment_id || ':' || c.id || ':' || appointment.sequence,
     'calendar:' || appointment.appointment_id || ':' || c.id, appointment.appointment_id, c.id, private.clock()
@@ -564,6 +659,50 @@ comment on function public.finish_token_refresh(uuid, uuid, text, text) is
 revoke all on function public.finish_token_refresh(uuid, uuid, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.finish_token_refresh(uuid, uuid, text, text) to service_role;
 
+-- supabase/schemas/80_sync/hurry_calendar_pull.sql
+-- A provider says that a calendar has changed: it is read now, or as soon as it may be read again.
+--
+-- Called by notice_calendar_changes. A reading that waits will see the change; one that runs may have passed it, so another
+-- follows. A calendar whose readings fail keeps its pause. Locks: the row of private.calendar_pulls, so that two messages
+-- at once make one reading.
+
+create or replace function private.hurry_calendar_pull(connection_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_pull private.calendar_pulls;
+  v_next_at timestamptz;
+  v_states text[];
+begin
+  select p.* into v_pull
+  from private.calendar_pulls as p
+  where p.connection_id = hurry_calendar_pull.connection_id
+  for no key update;
+  if not found or v_pull.failures > 0 then
+    return;
+  end if;
+  select array_agg(j.state) into v_states
+  from private.outbox_jobs as j
+  where j.connection_id = hurry_calendar_pull.connection_id and j.kind = 'calendar_pull' and j.state in ('pending', 'running');
+  if 'pending' = any (v_states) then
+    return;
+  end if;
+  select greatest(private.clock(), v_pull.queued_at + make_interval(secs => s.push_seconds)) into v_next_at
+  from private.calendar_settings as s;
+  if v_states is null and v_next_at <= private.clock() then
+    perform private.queue_calendar_pulls(array[v_pull.connection_id]);
+  elsif v_next_at < v_pull.next_at then
+    update private.calendar_pulls as p set next_at = v_next_at where p.connection_id = v_pull.connection_id;
+  end if;
+end;
+$$;
+comment on function private.hurry_calendar_pull(uuid) is 'Queues a reading of a calendar that has changed, at most one in calendar_settings.push_seconds.';
+revoke all on function private.hurry_calendar_pull(uuid) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/80_sync/list_credentials.sql
 -- Ciphertexts that are not under a given key, for their renewal.
 --
@@ -621,6 +760,82 @@ comment on function public.list_credentials(text, integer, text, text) is
   'Operators: ciphertexts that another key than key_id encrypts, at most max_rows (1 to 1000), in order behind (after_kind, after_id). → kind calendar, retired or cal_com; id; what the ciphertext is bound to. Errors: invalid_input.';
 revoke all on function public.list_credentials(text, integer, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.list_credentials(text, integer, text, text) to service_role;
+
+-- supabase/schemas/80_sync/notice_calendar_changes.sql
+-- What a provider tells by its channels: believed with the channel's token, and then only that a calendar is to be read.
+--
+-- Called by the Edge Function `api` with the service key, for addresses that the whole world can reach. An unknown channel, a
+-- wrong token, a message that came before and a calendar that is no longer served change nothing. Tokens are compared as
+-- hashes of 256 random bits, so the time it takes tells nothing about them. Definer: channels and the outbox are private.
+-- Locks: the connection (shared, as deletions lock it first), the channel, the row of private.calendar_pulls.
+
+create or replace function private.notice_calendar_changes(provider text, notices jsonb)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_notice record;
+  v_connection_id uuid;
+  v_count integer := 0;
+begin
+  perform private.require_service_role();
+  if provider is null or provider not in ('google', 'microsoft') or jsonb_typeof(notices) is distinct from 'array'
+    or jsonb_array_length(notices) not between 1 and 100
+  then
+    perform private.raise_error('invalid_input', 'provider, or notices: 1 to 100.');
+  end if;
+  for v_notice in
+    select n.channel_id, n.token_hash, n.resource_id, max(n.message) as message,
+      bool_or(n.state <> 'sync') as is_change, bool_or(n.state = 'lost') as is_lost
+    from jsonb_to_recordset(notices) as n (channel_id uuid, token_hash text, resource_id text, message bigint, state text)
+    group by n.channel_id, n.token_hash, n.resource_id
+    order by n.channel_id
+  loop
+    select c.id into v_connection_id
+    from private.calendar_channels as n
+    join public.calendar_connections as c on c.id = n.connection_id
+    where n.id = v_notice.channel_id and n.token_hash = v_notice.token_hash
+      and c.provider::text = notice_calendar_changes.provider and c.status = 'active'
+    for key share of c;
+    continue when v_connection_id is null;
+    update private.calendar_channels as n
+    set last_message = coalesce(v_notice.message, n.last_message), resource_id = coalesce(n.resource_id, v_notice.resource_id),
+      expires_at = case when v_notice.is_lost then least(n.expires_at, private.clock()) else n.expires_at end
+    where n.id = v_notice.channel_id and n.token_hash = v_notice.token_hash
+      and (n.expires_at is null or n.expires_at > private.clock())
+      and (n.resource_id is null or n.resource_id = v_notice.resource_id)
+      -- Google numbers its messages, Microsoft does not.
+      and (v_notice.message > n.last_message or (v_notice.message is null and notice_calendar_changes.provider = 'microsoft'));
+    continue when not found;
+    v_count := v_count + 1;
+    if v_notice.is_change then
+      perform private.hurry_calendar_pull(v_connection_id);
+    end if;
+  end loop;
+  return v_count;
+end;
+$$;
+comment on function private.notice_calendar_changes(text, jsonb) is
+  'Definer: channels and the outbox are private. The caller must be the Edge Function with the service key; each message has to bring its channel''s token.';
+revoke all on function private.notice_calendar_changes(text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.notice_calendar_changes(text, jsonb) to service_role;
+
+create or replace function public.notice_calendar_changes(provider text, notices jsonb)
+returns integer
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.notice_calendar_changes(provider, notices);
+$$;
+comment on function public.notice_calendar_changes(text, jsonb) is
+  'Edge Function: what google or microsoft tells of changed calendars, as [{channel_id, token_hash, resource_id, message, state: sync | exists | lost}]. → integer: how many messages were believed. Errors: invalid_input.';
+revoke all on function public.notice_calendar_changes(text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.notice_calendar_changes(text, jsonb) to service_role;
 
 -- supabase/schemas/80_sync/push_calendar_event.sql
 -- Puts one appointment into the caller's own calendars now, whatever was written there before.
@@ -687,6 +902,39 @@ comment on function public.push_calendar_event(uuid) is
   'Either party: writes the appointment into the caller''s own active calendars now. → jsonb {queued}: how many jobs were added. Errors: not_found.';
 revoke all on function public.push_calendar_event(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.push_calendar_event(uuid) to anon, authenticated;
+
+-- supabase/schemas/80_sync/queue_calendar_pulls.sql
+-- Queues a reading of each of some calendars, none of which has one waiting or under way.
+--
+-- Called by schedule_calendar_pulls and hurry_calendar_pull, which hold the rows of private.calendar_pulls. The job before it
+-- is taken away, so that reading every few minutes fills no table. Locks: those rows.
+
+create or replace function private.queue_calendar_pulls(connection_ids uuid[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update private.calendar_pulls as p
+  set queued_at = private.clock(),
+    next_at = private.clock() + make_interval(mins => case
+      when exists (select 1 from private.calendar_channels as n where n.connection_id = p.connection_id and n.expires_at > private.clock())
+      then s.pushed_pull_minutes
+      else s.pull_minutes
+    end)
+  from private.calendar_settings as s
+  where p.connection_id = any (queue_calendar_pulls.connection_ids);
+  delete from private.outbox_jobs as j
+  where j.connection_id = any (queue_calendar_pulls.connection_ids) and j.kind = 'calendar_pull' and j.state = 'done';
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, connection_id, run_at)
+  select 'calendar_pull', 'pull:' || d.id || ':' || gen_random_uuid(), 'pull:' || d.id, 70, d.id, private.clock()
+  from unnest(queue_calendar_pulls.connection_ids) as d (id);
+end;
+$$;
+comment on function private.queue_calendar_pulls(uuid[]) is 'Jobs of kind calendar_pull, and when the next ones are due.';
+revoke all on function private.queue_calendar_pulls(uuid[]) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/80_sync/reconcile_calendar_events.sql
 -- What the owner has done by hand to the events that we wrote: a deleted one comes back once, a moved one is asked about.
@@ -897,8 +1145,8 @@ grant execute on function public.replace_credentials(text, text, text, text) to 
 -- supabase/schemas/80_sync/schedule_calendar_pulls.sql
 -- Queues a reading of each professional's calendar whose time has come.
 --
--- Called by run_due_timers. One job at a time for each calendar; the one before it is taken away when it is done, so that
--- reading every few minutes fills no table. Locks: the rows in question, skipping locked ones.
+-- Called by run_due_timers. One job at a time for each calendar: one that is due while it is being read stays due. Locks:
+-- the rows in question, skipping locked ones.
 
 create or replace function private.schedule_calendar_pulls(max_rows integer)
 returns integer
@@ -914,36 +1162,81 @@ begin
     select p.connection_id
     from private.calendar_pulls as p
     join public.calendar_connections as c on c.id = p.connection_id and c.status = 'active'
-    where p.next_at <= private.clock()
+    where p.next_at <= private.clock() and not exists (
+      select 1
+      from private.outbox_jobs as j
+      where j.connection_id = p.connection_id and j.kind = 'calendar_pull' and j.state in ('pending', 'running')
+    )
     order by p.next_at
     limit max_rows
     for update of p skip locked
-  ),
-  moved as (
-    update private.calendar_pulls as p
-    set next_at = private.clock() + make_interval(mins => s.pull_minutes)
-    from private.calendar_settings as s
-    where p.connection_id in (select d.connection_id from due as d)
-    returning p.connection_id
   )
-  select array_agg(m.connection_id) into v_due from moved as m;
+  select array_agg(d.connection_id) into v_due from due as d;
   if v_due is null then
     return 0;
   end if;
-  delete from private.outbox_jobs as j where j.connection_id = any (v_due) and j.kind = 'calendar_pull' and j.state = 'done';
-  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, connection_id, run_at)
-  select 'calendar_pull', 'pull:' || d.id || ':' || gen_random_uuid(), 'pull:' || d.id, 70, d.id, private.clock()
-  from unnest(v_due) as d (id)
-  where not exists (
-    select 1
-    from private.outbox_jobs as j
-    where j.connection_id = d.id and j.kind = 'calendar_pull' and j.state in ('pending', 'running')
-  );
+  perform private.queue_calendar_pulls(v_due);
   return cardinality(v_due);
 end;
 $$;
 comment on function private.schedule_calendar_pulls(integer) is 'Queues at most max_rows jobs of kind calendar_pull; how many calendars were due.';
 revoke all on function private.schedule_calendar_pulls(integer) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/80_sync/settle_calendar_channel.sql
+-- A channel is open until a moment, or there is none any more.
+--
+-- Called by the worker under the lease of a reading, after the provider's answer. Without a resource the channel is
+-- forgotten: it was refused, or stopped. Definer: channels are private. Locks: the job, the channel.
+
+create or replace function private.settle_calendar_channel(
+  job_id bigint, lease_token uuid, channel_id uuid, resource_id text, expires_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job private.outbox_jobs;
+begin
+  v_job := private.leased_job(job_id, lease_token);
+  if (resource_id is null) <> (expires_at is null) or length(resource_id) not between 1 and 500 then
+    perform private.raise_error('invalid_input', 'resource_id and expires_at: both or none.');
+  end if;
+  if resource_id is null then
+    delete from private.calendar_channels as n
+    where n.id = settle_calendar_channel.channel_id and n.connection_id = v_job.connection_id;
+    return;
+  end if;
+  update private.calendar_channels as n
+  set resource_id = settle_calendar_channel.resource_id,
+    expires_at = least(settle_calendar_channel.expires_at, private.clock() + interval '30 days')
+  where n.id = settle_calendar_channel.channel_id and n.connection_id = v_job.connection_id;
+end;
+$$;
+comment on function private.settle_calendar_channel(bigint, uuid, uuid, text, timestamptz) is
+  'Definer: channels are private. The caller must be the worker and hold the lease.';
+revoke all on function private.settle_calendar_channel(bigint, uuid, uuid, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function private.settle_calendar_channel(bigint, uuid, uuid, text, timestamptz) to service_role;
+
+create or replace function public.settle_calendar_channel(
+  job_id bigint, lease_token uuid, channel_id uuid, resource_id text default null, expires_at timestamptz default null
+)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.settle_calendar_channel(job_id, lease_token, channel_id, resource_id, expires_at);
+$$;
+comment on function public.settle_calendar_channel(bigint, uuid, uuid, text, timestamptz) is
+  'Worker: a channel is open until expires_at, under the provider''s name resource_id; without both it is forgotten. Errors: invalid_transition (stale lease), invalid_input.';
+revoke all on function public.settle_calendar_channel(bigint, uuid, uuid, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function public.settle_calendar_channel(bigint, uuid, uuid, text, timestamptz) to service_role;
 
 -- supabase/schemas/80_sync/store_calendar_busy.sql
 -- Takes over what the worker has read in a professional's calendar: busy times, and what became of our own events.
@@ -1105,6 +1398,11 @@ begin
     from jsonb_array_elements(v_retired.events) as e (event)
     join public.appointments as a on a.appointment_id = (e.event ->> 'appointment_id')::uuid
     on conflict do nothing;
+    -- The next reading stops what the cleaning has not: a token that nobody knows is believed of nobody.
+    insert into private.calendar_channels (id, connection_id, resource_id)
+    select (n.channel ->> 'channel_id')::uuid, v_connection.id, n.channel ->> 'resource_id'
+    from jsonb_array_elements(v_retired.channels) as n (channel)
+    on conflict do nothing;
     -- The worker that cleans loses its lease with the row; what it has under way ends before anything is written.
     with cancelled as (
       delete from private.outbox_jobs as j where j.id = v_retired.job_id returning j.leased_until
@@ -1225,9 +1523,14 @@ begin
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, run_at)
   values ('calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60, v_run_at)
   returning id into v_job_id;
-  insert into private.calendar_retirements (job_id, user_id, provider, account_label, calendar_id, ciphertext, events)
+  insert into private.calendar_retirements (job_id, user_id, provider, account_label, calendar_id, ciphertext, events, channels)
   select v_job_id, old.user_id, old.provider, old.account_label, old.calendar_id, v_ciphertext,
-    coalesce(jsonb_agg(jsonb_build_object('appointment_id', s.appointment_id, 'external_event_id', s.external_event_id)), '[]')
+    coalesce(jsonb_agg(jsonb_build_object('appointment_id', s.appointment_id, 'external_event_id', s.external_event_id)), '[]'),
+    (
+      select coalesce(jsonb_agg(jsonb_build_object('channel_id', n.id, 'resource_id', n.resource_id)), '[]')
+      from private.calendar_channels as n
+      where n.connection_id = old.id and n.resource_id is not null
+    )
   from (
     select e.appointment_id, e.external_event_id
     from public.calendar_events as e

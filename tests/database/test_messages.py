@@ -95,10 +95,8 @@ class TestReminders:
         """An appointment in two days; all that was to be said about making it is said."""
         case = cases.accepted(contact_preference="sms", contact_phone=PHONE)
         self.move(cases, case, timedelta(days=2))
-        cases.sql.execute("delete from private.outbox_jobs where kind = 'reminder' and appointment_sequence = 0")
-        for job in jobs.claim():
-            if jobs.context(job)["state"] != "postponed":
-                jobs.complete(job)
+        due(jobs)
+        assert self.remind(cases) == 0
         return case
 
     def move(self, cases: Cases, case: OpenCase, ahead: timedelta) -> None:
@@ -107,13 +105,10 @@ class TestReminders:
             (ahead, case.appointment["appointment_id"]),
         )
 
-    def remind(self, jobs: Jobs) -> list[str]:
-        """Take the reminders that are due, as a worker does; the states of their contexts."""
-        states = []
-        for job in jobs.claim(kinds=["reminder"]):
-            states.append(jobs.context(job)["state"])
-            jobs.complete(job)
-        return states
+    def remind(self, cases: Cases) -> int:
+        """Let the timers run, as a worker does; how many reminders they wrote."""
+        count: int = cases.run_due_timers()["reminded"]
+        return count
 
     def test_both_are_reminded_a_day_and_an_hour_before_and_at_no_other_time(
         self, cases: Cases, jobs: Jobs, case: OpenCase
@@ -122,10 +117,12 @@ class TestReminders:
             ("mail", "appointment_reminder", professional_of(case)),
             ("sms", "appointment_reminder", PHONE),
         ]
-        assert self.remind(jobs) == []
         for hours in (24, 23):
-            cases.pass_time(hours=hours)
-            assert self.remind(jobs) == ["settled"]
+            cases.pass_time(hours=hours, seconds=-1)
+            assert self.remind(cases) == 0
+            cases.pass_time(seconds=1)
+            assert self.remind(cases) == 1
+            assert self.remind(cases) == 0, "written once however often the timers run"
             contexts = due(jobs)
             assert told(contexts) == expected
             assert {context["appointment"]["appointment_id"] for context in contexts} == {
@@ -133,26 +130,10 @@ class TestReminders:
             }
             assert due(jobs) == []
         cases.pass_time(hours=2)
-        assert self.remind(jobs) == []
-
-    def test_a_reminder_is_written_once_however_often_it_is_claimed(
-        self, cases: Cases, jobs: Jobs, case: OpenCase
-    ) -> None:
-        cases.pass_time(hours=24)
-        stale = jobs.claim(kinds=["reminder"], lease_seconds=1)
-        cases.pass_time(seconds=2)
-        (job,) = jobs.claim(kinds=["reminder"])
-        assert jobs.context(job)["state"] == "settled"
-        assert jobs.state(job["job_id"]) == "done"
-        jobs.complete(job, {"outcome": "repeated"})
-        assert jobs.row(job["job_id"])["result"] == {"outcome": "reminded"}
-        assert len(stale) == 1
-        assert cases.count("public.notifications", "kind = 'appointment_reminder'") == 2
+        assert self.remind(cases) == 0
 
     @pytest.mark.parametrize("change", ["cancelled", "moved", "withdrawn"])
-    def test_what_no_longer_holds_is_not_reminded_of(
-        self, cases: Cases, jobs: Jobs, case: OpenCase, change: str
-    ) -> None:
+    def test_what_no_longer_holds_is_not_reminded_of(self, cases: Cases, case: OpenCase, change: str) -> None:
         match change:
             case "moved":
                 self.move(cases, case, timedelta(days=9))
@@ -161,33 +142,62 @@ class TestReminders:
             case "withdrawn":
                 call(case.survivor.sql, "withdraw_report", case.report_id)
         cases.pass_time(hours=24)
-        assert self.remind(jobs) == ["obsolete"]
+        assert self.remind(cases) == 0
         assert cases.count("public.notifications", "kind = 'appointment_reminder'") == 0
 
-    def test_a_moved_appointment_has_reminders_of_its_own(self, cases: Cases, jobs: Jobs, case: OpenCase) -> None:
-        self.move(cases, case, timedelta(days=9))
-        cases.pass_time(days=8)
-        assert sorted(self.remind(jobs)) == ["obsolete", "obsolete", "settled"]
-
-    def test_a_reminder_that_comes_too_late_is_not_sent(self, cases: Cases, jobs: Jobs, case: OpenCase) -> None:
-        cases.pass_time(hours=37)  # 11 hours before: less than half of the day is left
-        assert self.remind(jobs) == ["obsolete"]
-        cases.pass_time(hours=10.6)  # 24 minutes before
-        assert self.remind(jobs) == ["obsolete"]
-
-    def test_a_reminder_that_waited_while_its_appointment_was_moved_is_dropped(
+    def test_a_moved_appointment_is_reminded_of_again_at_its_new_time(
         self, cases: Cases, jobs: Jobs, case: OpenCase
     ) -> None:
         cases.pass_time(hours=24)
-        assert self.remind(jobs) == ["settled"]
+        assert self.remind(cases) == 1
         self.move(cases, case, timedelta(days=9))
-        assert {template for _, template, _ in told(due(jobs))} == {"appointment_changed"}
+        assert {template for _, template, _ in told(due(jobs))} == {"appointment_changed"}, "the first is pointless now"
+        cases.pass_time(days=7)
+        assert self.remind(cases) == 0
+        cases.pass_time(days=1)
+        assert self.remind(cases) == 1
 
-    def test_leads_are_a_setting_and_those_that_are_past_are_left_out(self, cases: Cases, jobs: Jobs) -> None:
+    @pytest.mark.parametrize(("late_hours", "reminders"), [(11.9, 1), (12.1, 0), (22.4, 0), (23.4, 1), (23.6, 0)])
+    def test_after_an_outage_a_reminder_goes_only_while_half_of_its_lead_is_left(
+        self, cases: Cases, case: OpenCase, late_hours: float, reminders: int
+    ) -> None:
+        cases.pass_time(hours=24 + late_hours)
+        assert self.remind(cases) == reminders
+        assert self.remind(cases) == 0
+
+    def test_an_appointment_made_within_the_lead_has_no_reminder_of_it(self, cases: Cases, jobs: Jobs) -> None:
+        assert self.remind(cases) == 0
+        cases.pass_time(seconds=4)
+        case = cases.accepted()
+        assert case.appointment["appointment_date"] <= cases.now() + timedelta(minutes=60)
+        cases.pass_time(seconds=5)
+        assert self.remind(cases) == 0
+
+    def test_leads_are_a_setting_that_takes_effect_from_now_on(self, cases: Cases, case: OpenCase) -> None:
         cases.sql.execute("update private.message_settings set reminder_minutes = '{10080,30}'")
-        cases.accepted()
-        leads = cases.sql.execute("select lead_minutes from private.outbox_jobs where kind = 'reminder'").fetchall()
-        assert [row["lead_minutes"] for row in leads] == [30]
+        assert self.remind(cases) == 0, "a lead that is past already reminds nobody"
+        assert cases.count("private.reminder_marks", "lead_minutes in (30, 10080)") == 2
+        cases.pass_time(hours=24)
+        assert self.remind(cases) == 0
+        cases.pass_time(hours=23, minutes=30)
+        assert self.remind(cases) == 1
+
+    def test_many_at_once_are_taken_in_portions_and_none_is_left_out(self, cases: Cases) -> None:
+        cases.sql.execute("update private.message_settings set reminder_minutes = '{5760}'")
+        professionals = [cases.professional() for _ in range(3)]
+        for days in (5, 6, 7):
+            for professional in professionals:
+                cases.sql.execute(
+                    "insert into public.appointments (professional_id, appointment_date, duration_minutes, status,"
+                    " created_via) values (%s, private.clock() + make_interval(days => %s), 60, 'confirmed',"
+                    " 'scheduled_acceptance')",
+                    (professional.id, days),
+                )
+        statement = "select private.send_reminders(2) as count"
+        assert cases.one(statement)["count"] == 0
+        cases.pass_time(days=3)
+        # Three begin at each instant, and none of an instant is parted from the others.
+        assert [cases.one(statement)["count"] for _ in range(4)] == [3, 3, 3, 0]
 
     def test_the_reminder_holds_no_address_and_the_outside_client_is_reminded_too(
         self, cases: Cases, jobs: Jobs
@@ -205,8 +215,9 @@ class TestReminders:
         )
         for job in jobs.claim():
             jobs.complete(job)
+        assert self.remind(cases) == 0
         cases.pass_time(hours=24)
-        assert self.remind(jobs) == ["settled"]
+        assert self.remind(cases) == 1
         contexts = due(jobs)
         # The two mails are in no order of their own.
         assert sorted(told(contexts)) == sorted(

@@ -57,8 +57,7 @@ def work(cases: Cases) -> list[dict[str, Any]]:
         told.append(context)
         outcome = {"upsert": "synced", "delete": "removed"}.get(context.get("operation", ""), "done")
         result = {"outcome": outcome, "external_event_id": "event.ics", "sequence": 99}
-        if context["state"] != "settled":
-            cases.sql.execute("select public.complete_job(%s, %s, %s)", (*lease, Jsonb(result)))
+        cases.sql.execute("select public.complete_job(%s, %s, %s)", (*lease, Jsonb(result)))
     return told
 
 

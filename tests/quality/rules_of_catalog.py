@@ -148,13 +148,21 @@ RULES: dict[str, Rule] = {
         "things",
     ),
     "foreign_keys_are_indexed": Rule(
-        "Every foreign key has an index that begins with its columns.",
+        "Every foreign key has an index that begins with its columns; of a single one it may leave out nulls.",
         f"""
         select format('%s.%I', k.conrelid::regclass, k.conname)
         from pg_constraint k join pg_namespace n on n.oid = k.connamespace
         where n.nspname in {OURS} and k.contype = 'f' and not exists (
           select from pg_index i
-          where i.indrelid = k.conrelid and i.indpred is null
+          where i.indrelid = k.conrelid
+            and (
+              i.indpred is null
+              or pg_get_expr(i.indpred, i.indrelid) = (
+                select format('(%I IS NOT NULL)', a.attname)
+                from pg_attribute a
+                where a.attrelid = k.conrelid and array[a.attnum] = k.conkey
+              )
+            )
             and k.conkey @> (i.indkey::int2[])[0:cardinality(k.conkey) - 1]
             and k.conkey <@ (i.indkey::int2[])[0:cardinality(k.conkey) - 1]
         )

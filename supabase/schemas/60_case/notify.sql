@@ -12,9 +12,11 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
   insert into public.notifications (user_id, kind, matched_services, appointment_id, report_id, created_at)
-  select person.id, notify.kind, notify.match_id, notify.appointment_id, notify.report_id, private.clock()
+  select person.id, notify.kind, notify.match_id, notify.appointment_id, notify.report_id, v_now
   from unnest(user_ids) as person (id)
   where person.id is not null;
 end;

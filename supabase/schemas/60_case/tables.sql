@@ -14,13 +14,13 @@ create table public.notifications (
     'offer_made', 'offer_reminder', 'appointment_requested', 'appointment_confirmed', 'appointment_changed',
     'appointment_cancelled', 'appointment_reminder', 'message_waiting', 'completion_requested', 'completion_disputed',
     'case_closed', 'case_escalated', 'access_opened', 'calendar_needs_reauth', 'calendar_clash',
-    'calendar_event_moved', 'cal_com_conflict', 'cal_com_needs_attention'
+    'calendar_event_moved', 'cal_com_conflict', 'cal_com_needs_attention', 'mail_undeliverable'
   ))
 );
 create index notifications_user_id_idx on public.notifications (user_id, created_at desc);
-create index notifications_matched_services_idx on public.notifications (matched_services);
-create index notifications_appointment_id_idx on public.notifications (appointment_id);
-create index notifications_report_id_idx on public.notifications (report_id);
+create index notifications_matched_services_idx on public.notifications (matched_services) where matched_services is not null;
+create index notifications_appointment_id_idx on public.notifications (appointment_id) where appointment_id is not null;
+create index notifications_report_id_idx on public.notifications (report_id) where report_id is not null;
 create index notifications_created_at_idx on public.notifications (created_at);
 comment on table public.notifications is 'What a person should know. Own rows; ids and a kind only, so that nobody reads a story on a lock screen.';
 comment on column public.notifications.id is 'Key; also the Message-ID of the mail that carries it.';

@@ -11,6 +11,8 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
   perform private.broadcast(n.user_id, 'notification', 'INSERT', 'notifications', n.id, n.kind)
   from delivered as n;
@@ -18,7 +20,7 @@ begin
   select case when r.user_id = n.user_id and r.contact_preference = 'sms' and r.contact_phone is not null then 'sms' else 'mail' end,
     'mail:' || n.id,
     case when m.urgency = 'high' and n.kind in ('offer_made', 'offer_reminder') then 10 else 50 end,
-    n.id, private.clock()
+    n.id, v_now
   from delivered as n
   left join public.matched_services as m on m.id = n.matched_services
   left join public.reports as r on r.report_id = coalesce(m.report_id, n.report_id);

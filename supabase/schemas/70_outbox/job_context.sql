@@ -1,7 +1,7 @@
 -- What a claimed job means right now, read under its lease.
 --
 -- Called by the worker just before it acts. obsolete = the reason has gone; postponed = not now (safe hours) or by
--- another channel, already put back by this call; settled = done by this call; due = everything the handler needs.
+-- another channel, already put back by this call; due = everything the handler needs.
 -- Definer: it reads addresses and credentials for the worker alone. Locks: the job.
 
 create or replace function private.job_context(job_id bigint, lease_token uuid)
@@ -23,7 +23,6 @@ begin
     when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
     when v_job.kind = 'calendar_pull' then private.calendar_pull_context(v_job.connection_id)
     when v_job.kind = 'calendar_disconnect' then private.calendar_disconnect_context(v_job.id)
-    when v_job.kind = 'reminder' then private.send_reminder(v_job)
     when v_job.kind = 'probe' then '{"state": "due", "kind": "probe"}'::jsonb
   end;
   if v_job.kind in ('mail', 'sms') and v_context ->> 'state' = 'due' and v_context ->> 'kind' <> v_job.kind then
@@ -58,6 +57,6 @@ as $$
   select private.job_context(job_id, lease_token);
 $$;
 comment on function public.job_context(bigint, uuid) is
-  'Worker: the present state of a claimed job. → jsonb with state obsolete, postponed, settled or due. Errors: invalid_transition (stale lease).';
+  'Worker: the present state of a claimed job. → jsonb with state obsolete, postponed or due. Errors: invalid_transition (stale lease).';
 revoke all on function public.job_context(bigint, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.job_context(bigint, uuid) to service_role;

@@ -1,7 +1,8 @@
 -- Tells workers that there are jobs: on the private Realtime topic, and by NOTIFY for those with a connection of their own.
 --
--- Called where jobs are added or put back. Both are hints; a lost one costs one poll interval. Definer: the topic is the
--- worker's alone. Locks: none.
+-- Called where jobs are added or put back. Both are hints; a lost one costs one poll interval. One ring is enough for all
+-- that a transaction queues; a ring that a savepoint takes back is forgotten with it. Definer: the topic is the worker's
+-- alone. Locks: none.
 
 create or replace function private.ring_doorbell()
 returns void
@@ -11,6 +12,10 @@ security definer
 set search_path = ''
 as $$
 begin
+  if current_setting('sauti.doorbell_rung', true) = 'yes' then
+    return;
+  end if;
+  perform set_config('sauti.doorbell_rung', 'yes', true);
   perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
   perform pg_notify('sauti_sync', '');
 end;

@@ -1,5 +1,5 @@
--- Everything that happens because time passes: offers and requests expire, the response clock advances, old jobs
--- are pruned.
+-- Everything that happens because time passes: offers and requests expire, people are reminded, the response clock
+-- advances, old jobs are pruned.
 --
 -- Called by the worker at every poll. One worker at a time does it; the others find the lock taken and go on. Bounded
 -- work, so that a long backlog is done over several polls. Definer: it acts on every case. Locks: an advisory lock,
@@ -23,6 +23,7 @@ begin
   return jsonb_build_object(
     'expired', private.expire_offers(200),
     'requests_expired', private.expire_requests(200),
+    'reminded', private.send_reminders(200),
     'pulls', private.schedule_calendar_pulls(200),
     'pruned', private.prune_jobs(1000),
     'purged', private.purge_expired(200)
@@ -43,6 +44,6 @@ as $$
   select private.run_due_timers();
 $$;
 comment on function public.run_due_timers() is
-  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, pulls, pruned, purged, nudged, widened, opened, escalated, searched.';
+  'Worker: takes every step that is due, of the response clock and of requests that nobody confirmed. → jsonb counts: expired, requests_expired, reminded, pulls, pruned, purged, nudged, widened, opened, escalated, searched.';
 revoke all on function public.run_due_timers() from public, anon, authenticated, service_role;
 grant execute on function public.run_due_timers() to service_role;

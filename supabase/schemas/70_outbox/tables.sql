@@ -14,8 +14,6 @@ create table private.outbox_jobs (
   client_template text check (client_template in (
     'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled', 'appointment_reminder'
   )),
-  appointment_sequence integer,
-  lead_minutes integer,
   state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
   attempts integer not null default 0,
   max_attempts integer not null default 12,
@@ -32,14 +30,15 @@ create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where sta
 create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
   where state in ('pending', 'running') and ordering_key is not null;
 create index outbox_jobs_leases_idx on private.outbox_jobs (leased_until) where state = 'running';
+create index outbox_jobs_client_mail_idx on private.outbox_jobs ((md5(dedupe_key)::uuid)) where client_template is not null;
 create index outbox_jobs_done_idx on private.outbox_jobs (finished_at) where state = 'done';
 create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dead';
-create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id);
-create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id);
-create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id);
+create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id) where notification_id is not null;
+create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id) where appointment_id is not null;
+create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id) where connection_id is not null;
 comment on table private.outbox_jobs is 'What the worker has to carry outside. Ids only. The lease is a column; settling needs its token.';
 comment on column private.outbox_jobs.id is 'Key, in the order of making.';
-comment on column private.outbox_jobs.kind is 'mail, sms, calendar_event, calendar_pull, calendar_disconnect, reminder or probe.';
+comment on column private.outbox_jobs.kind is 'mail, sms, calendar_event, calendar_pull, calendar_disconnect or probe.';
 comment on column private.outbox_jobs.dedupe_key is 'Permanent: the same effect is queued once.';
 comment on column private.outbox_jobs.ordering_key is 'Jobs with the same key run one after the other, in order.';
 comment on column private.outbox_jobs.priority is 'Lower goes first; 50 is ordinary.';
@@ -47,8 +46,6 @@ comment on column private.outbox_jobs.notification_id is 'The notification to ca
 comment on column private.outbox_jobs.appointment_id is 'The appointment to carry.';
 comment on column private.outbox_jobs.connection_id is 'The calendar to carry it to.';
 comment on column private.outbox_jobs.client_template is 'For mail to the outside client of appointment_id, who has no notifications: which text.';
-comment on column private.outbox_jobs.appointment_sequence is 'For reminders: the revision that was confirmed; a moved appointment has reminders of its own.';
-comment on column private.outbox_jobs.lead_minutes is 'For reminders: so long before the appointment.';
 comment on column private.outbox_jobs.state is 'pending, running, done or dead; see docs/states.md.';
 comment on column private.outbox_jobs.attempts is 'How often it has been claimed.';
 comment on column private.outbox_jobs.max_attempts is 'After so many it is dead.';
@@ -69,6 +66,23 @@ comment on table private.job_keys is 'Dedupe keys of jobs that were pruned: what
 comment on column private.job_keys.dedupe_key is 'As the job had it; ids only.';
 comment on column private.job_keys.created_at is 'When the job was pruned.';
 
+create table private.undeliverable_addresses (
+  id bigint generated always as identity primary key,
+  user_id uuid references public.profiles (id) on delete cascade,
+  appointment_id uuid references public.appointments (appointment_id) on delete cascade,
+  address_digest text not null check (address_digest ~ '^[0-9a-f]{10}$'),
+  created_at timestamptz not null default private.clock(),
+  check (num_nonnulls(user_id, appointment_id) = 1),
+  constraint undeliverable_addresses_once unique nulls not distinct (user_id, appointment_id, address_digest)
+);
+create index undeliverable_addresses_appointment_id_idx on private.undeliverable_addresses (appointment_id);
+comment on table private.undeliverable_addresses is 'Addresses from which mail came back for good. No address is kept, but enough to know it again.';
+comment on column private.undeliverable_addresses.id is 'Key.';
+comment on column private.undeliverable_addresses.user_id is 'Whose address it is;';
+comment on column private.undeliverable_addresses.appointment_id is 'or of which appointment''s outside client.';
+comment on column private.undeliverable_addresses.address_digest is 'See private.address_digest.';
+comment on column private.undeliverable_addresses.created_at is 'When the first mail came back.';
+
 create table private.message_settings (
   id boolean primary key default true check (id),
   reminder_minutes integer[] not null default '{1440,60}' check (
@@ -83,3 +97,11 @@ comment on column private.message_settings.reminder_minutes is 'Reminders go so 
 comment on column private.message_settings.message_waiting_minutes is 'At most one message in so many minutes says that messages are waiting in a case.';
 comment on column private.message_settings.job_retention_days is 'Done jobs are pruned after so many days; their dedupe keys stay.';
 insert into private.message_settings default values;
+
+create table private.reminder_marks (
+  lead_minutes integer primary key,
+  reminded_until timestamptz not null
+);
+comment on table private.reminder_marks is 'How far reminders have got: for each lead, appointments up to the mark have been dealt with. Kept by send_reminders.';
+comment on column private.reminder_marks.lead_minutes is 'One of message_settings.reminder_minutes.';
+comment on column private.reminder_marks.reminded_until is 'Later appointments are still to be reminded of.';

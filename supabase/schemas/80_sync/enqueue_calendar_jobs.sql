@@ -11,6 +11,14 @@ security invoker
 set search_path = ''
 as $$
 begin
+  -- Most people have no calendar connected, and an insert of nothing still runs its triggers.
+  if not exists (
+    select 1
+    from public.calendar_connections as c
+    where c.user_id in (appointment.professional_id, appointment.survivor_id) and c.status = 'active'
+  ) then
+    return;
+  end if;
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
   select 'calendar_event', 'calendar:' || appointment.appointment_id || ':' || c.id || ':' || appointment.sequence,
     'calendar:' || appointment.appointment_id || ':' || c.id, appointment.appointment_id, c.id, private.clock()

@@ -32,7 +32,7 @@ create table private.audit_log (
   seal_id bigint references private.audit_seals (id)
 );
 create index audit_log_unsealed_idx on private.audit_log (id) where seal_id is null;
-create index audit_log_seal_id_idx on private.audit_log (seal_id);
+create index audit_log_seal_id_idx on private.audit_log (seal_id) where seal_id is not null;
 create index audit_log_actor_id_idx on private.audit_log (actor_id) where actor_id is not null;
 create index audit_log_subject_id_idx on private.audit_log (subject_id) where subject_id is not null;
 create index audit_log_occurred_at_idx on private.audit_log (occurred_at);
@@ -125,5 +125,5 @@ comment on column private.calendar_tombstones.created_at is 'When the account wa
 alter table private.outbox_jobs
   add column tombstone_id uuid
   constraint outbox_jobs_tombstone_id_fkey references private.calendar_tombstones (id) on delete set null;
-create index outbox_jobs_tombstone_id_idx on private.outbox_jobs (tombstone_id);
+create index outbox_jobs_tombstone_id_idx on private.outbox_jobs (tombstone_id) where tombstone_id is not null;
 comment on column private.outbox_jobs.tombstone_id is 'The calendar entry to take out whose appointment is gone.';
