@@ -29,6 +29,7 @@ r"""The worker's environment, read once into frozen settings that redact themsel
 | `SAUTI_GOOGLE_CLIENT_ID`, `…_CLIENT_SECRET`, `…_API_URL`, `…_OAUTH_URL` | none, Google's own | Google Calendar |
 | `SAUTI_MICROSOFT_CLIENT_ID`, `…_CLIENT_SECRET`, `…_API_URL`, `…_OAUTH_URL` | none, Microsoft's own | Microsoft Graph |
 """  # noqa: E501
+| `SAUTI_PUSH_URL` | none: calendars are read by the clock | public `https` address of the Edge Functions, where Google and Microsoft tell of changes |
 
 from __future__ import annotations
 
@@ -71,11 +72,7 @@ class ProjectSettings(BaseSettings):
     @property
     def is_on_this_machine(self) -> bool:
         """Whether the project is reached over the loopback interface."""
-        host = urlsplit(self.supabase_url).hostname or ""
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return _is_loopback(self.supabase_url)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -122,7 +119,7 @@ class WorkerSettings(ProjectSettings):
     microsoft_client_secret: SecretStr | None = None
     microsoft_api_url: str | None = None
     microsoft_oauth_url: str | None = None
-    longest_retry_seconds: Seconds = 900.0
+    push_url: str | None = None
 
     @field_validator(
         "app_url", "sms_api_url", "google_api_url", "google_oauth_url", "microsoft_api_url", "microsoft_oauth_url"
@@ -147,6 +144,16 @@ class WorkerSettings(ProjectSettings):
     @classmethod
     def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
+    @field_validator("push_url")
+    @classmethod
+    def _is_told_in_secret(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        address = _web_address(value)
+        if not address.startswith("https:") and not _is_loopback(address):
+            raise ValueError("expected an https address: channel tokens travel to it")
+        return address
+
             SmtpAddress.parse(value.get_secret_value())
         return value
 
@@ -194,3 +201,11 @@ def _variable(location: tuple[int | str, ...]) -> str:
 
 def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ")
+def _is_loopback(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+

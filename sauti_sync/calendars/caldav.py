@@ -24,7 +24,7 @@ from sauti_sync import ics
 from sauti_sync.calendars.addresses import PinnedTransport, check_url
 from sauti_sync.calendars.busy import Pulled, Window
 from sauti_sync.calendars.caldav_busy import CalDavReader
-from sauti_sync.calendars.interface import Account, Opener, RemoteEvent
+from sauti_sync.calendars.interface import Account, Opener, RemoteEvent, Watched
 from sauti_sync.calendars.wording import REMINDER_MINUTES
 from sauti_sync.credentials import CalDavCredentials
 from sauti_sync.errors import Outage, Permanent, Retryable, SautiError
@@ -156,6 +156,13 @@ class CalDavCalendar:
             ask, self._collection, self._username, lambda status: _verdict(_Answer(status, None, None, b""))
         )
         return await reader.pull(window, cursor)
+
+    async def watch(self, channel_id: str, token: str, address: str) -> Watched:
+        """No server tells of changes in a way that others do too."""
+        raise Permanent("push_unsupported")
+
+    async def unwatch(self, channel_id: str, resource_id: str) -> None:
+        """There is no channel to end."""
 
     async def revoke(self) -> None:
         """An app password is withdrawn where it was made; nothing is to be told here."""

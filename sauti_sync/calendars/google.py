@@ -11,7 +11,7 @@ import base64
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ import httpx
 from sauti_sync import ics
 from sauti_sync.calendars import json_api
 from sauti_sync.calendars.busy import OWN_UID_SUFFIX, Change, Pulled, Span, Window
-from sauti_sync.calendars.interface import Account, Opener, RemoteEvent
+from sauti_sync.calendars.interface import Account, Opener, RemoteEvent, Watched
 from sauti_sync.calendars.json_api import JsonApi, Reply
 from sauti_sync.calendars.oauth import OAuthClient, TokenSession
 from sauti_sync.calendars.wording import REMINDER_MINUTES, description, location
@@ -34,6 +34,8 @@ _PAGES = 60
 _ID = re.compile(r"[A-Za-z0-9_@.=-]{1,1024}")
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,254}"')
 _BUSY_LIMITS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "calendarUsageLimitsExceeded"})
+#: Google grants a week at most.
+_WATCHED_FOR = timedelta(days=7)
 _FORGOTTEN = frozenset({"fullSyncRequired", "updatedMinTooLongAgo"})
 
 
@@ -45,6 +47,7 @@ class GoogleCalendar:
         self._session = session
         self._http = http
         self._api = JsonApi(f"{api_url}/calendar/v3/calendars/{calendar}/events", session, http)
+        self._channels = JsonApi(f"{api_url}/calendar/v3/channels", session, http)
 
     @classmethod
     def opener(cls, client: OAuthClient, api_url: str | None = None) -> Opener:
@@ -136,6 +139,29 @@ class GoogleCalendar:
                 raise Permanent("calendar_answer_invalid")
             query["pageToken"] = page
         raise Permanent("calendar_too_large")
+
+    async def watch(self, channel_id: str, token: str, address: str) -> Watched:
+        """Open a channel under our id: Google's messages name it in their headers and hold nothing."""
+        content = {
+            "id": channel_id,
+            "type": "web_hook",
+            "address": address,
+            "token": token,
+            "expiration": str(round((datetime.now(UTC) + _WATCHED_FOR).timestamp() * 1000)),
+        }
+        reply = await self._api.request("POST", "/watch", content=content)
+        if reply.status != 200:
+            raise _verdict(reply)
+        resource_id, expiration = reply.body.get("resourceId"), str(reply.body.get("expiration"))
+        if not isinstance(resource_id, str) or not re.fullmatch(r"\d{1,14}", expiration):
+            raise Permanent("calendar_answer_invalid")
+        return Watched(resource_id, datetime.fromtimestamp(int(expiration) / 1000, UTC))
+
+    async def unwatch(self, channel_id: str, resource_id: str) -> None:
+        """End a channel; one that has ended by itself is not known any more."""
+        reply = await self._channels.request("POST", "/stop", content={"id": channel_id, "resourceId": resource_id})
+        if reply.status not in (200, 204, 404, 410):
+            raise _verdict(reply)
 
     async def revoke(self) -> None:
         """Give the consent back."""

@@ -7,6 +7,8 @@ The contract, held by one conformance suite over all providers:
 - an event that somebody else has changed since is overwritten only after `lease.confirm()`, because the other one
   may be a worker that has taken over;
 - `pull` gives what changed since its cursor, or everything when there is none or the provider has forgotten it;
+- `watch` makes the provider tell an address of ours that something has changed, until a moment that it names;
+  `unwatch` succeeds when it does so no more, whoever has ended it;
 - credentials that are refused are Permanent `needs_reauth`, a missing calendar is Permanent `calendar_not_found`, 429
   and 5xx are Retryable and honour Retry-After.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from sauti_sync.calendars.busy import Pulled, Window
@@ -32,6 +35,14 @@ class RemoteEvent:
     is_final: bool = False
     #: Told by `put`: its owner had deleted it, and it was made again.
     recreated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A channel that the provider has opened: its own name of what it watches, and when it stops by itself."""
+
+    resource_id: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,12 @@ class Calendar(Protocol):
 
     async def pull(self, window: Window, cursor: str | None) -> Pulled:
         """What takes time within the window, or what changed of it since the cursor."""
+
+    async def watch(self, channel_id: str, token: str, address: str) -> Watched:
+        """Have changes told to the address, with the token; or raise Permanent `push_unsupported`."""
+
+    async def unwatch(self, channel_id: str, resource_id: str) -> None:
+        """End a channel."""
 
     async def revoke(self) -> None:
         """Give the access back to the provider, where it takes it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -20,7 +20,7 @@ from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 from sauti_sync import ics
 from sauti_sync.calendars import json_api
 from sauti_sync.calendars.busy import OWN_UID_SUFFIX, Change, Pulled, Span, Window, instant
-from sauti_sync.calendars.interface import Account, Opener, RemoteEvent
+from sauti_sync.calendars.interface import Account, Opener, RemoteEvent, Watched
 from sauti_sync.calendars.json_api import JsonApi, Reply
 from sauti_sync.calendars.oauth import OAuthClient, TokenSession
 from sauti_sync.calendars.wording import REMINDER_MINUTES, description, location
@@ -39,6 +39,8 @@ _TRANSACTIONS = uuid.UUID("5f3a1c84-6f0e-4f57-9d1b-3a6c8f6a7f10")
 _OWN = "appointment:"
 #: Ids that survive a move between folders; times as UTC.
 _PREFER = 'IdType="ImmutableId", outlook.timezone="UTC"'
+#: Graph grants 4,230 minutes at most.
+_WATCHED_FOR = timedelta(hours=70)
 _FORGOTTEN = frozenset({"syncstatenotfound", "syncstateinvalid", "resyncrequired"})
 
 
@@ -49,6 +51,7 @@ class MicrosoftCalendar:
         self._session = session
         self._http = http
         self._api = JsonApi(f"{api_url}/v1.0/me", session, http)
+        self._subscriptions = JsonApi(f"{api_url}/v1.0/subscriptions", session, http)
 
     @classmethod
     def opener(cls, client: OAuthClient, api_url: str | None = None) -> Opener:
@@ -139,6 +142,32 @@ class MicrosoftCalendar:
                 raise Permanent("calendar_answer_invalid")
             query = {"$skiptoken": token}
         raise Permanent("calendar_too_large")
+
+    async def watch(self, channel_id: str, token: str, address: str) -> Watched:
+        """Subscribe: Graph asks the address first, and gives the client state back with every message."""
+        content = {
+            "changeType": "created,updated,deleted",
+            "notificationUrl": address,
+            "lifecycleNotificationUrl": address,
+            "resource": "me/events",
+            "expirationDateTime": _instant(datetime.now(UTC) + _WATCHED_FOR),
+            "clientState": f"{channel_id}.{token}",
+        }
+        reply = await self._subscriptions.request("POST", "", content=content)
+        if reply.status != 201:
+            raise _verdict(reply)
+        name, until = reply.body.get("id"), _moment({"dateTime": reply.body.get("expirationDateTime")})
+        if not isinstance(name, str) or not _ID.fullmatch(name) or until is None:
+            raise Permanent("calendar_answer_invalid")
+        return Watched(name, until)
+
+    async def unwatch(self, channel_id: str, resource_id: str) -> None:
+        """End a subscription, which is known by Graph's own id."""
+        if not _ID.fullmatch(resource_id):
+            raise Permanent("calendar_answer_invalid")
+        reply = await self._subscriptions.request("DELETE", f"/{quote(resource_id, safe='')}")
+        if reply.status not in (200, 204, 404, 410):
+            raise _verdict(reply)
 
     async def revoke(self) -> None:
         """Microsoft takes no tokens back; the owner removes the consent at myapps.microsoft.com."""

@@ -1,4 +1,4 @@
-"""What calendars keep in the database besides jobs: refreshed tokens, and when somebody is busy.
+"""What calendars keep in the database besides jobs: refreshed tokens, when somebody is busy, who tells of changes.
 
 `Records` is the seam: the calendars know these functions, not the road to them. The road is the queue's.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from sauti_sync.calendars.interface import Watched
 from sauti_sync.errors import QueueRefused
 from sauti_sync.events import Job, Json
 
@@ -36,6 +37,12 @@ class Records(Protocol):
 
     async def store_busy(self, job: Job, pulled: Json) -> None:
         """Store one reading; raises LeaseLost."""
+
+    async def begin_channel(self, job: Job, token_hash: str) -> str:
+        """Make a channel for the calendar of a reading; its id. Raises LeaseLost."""
+
+    async def settle_channel(self, job: Job, channel_id: str, watched: Watched | None) -> None:
+        """A channel is open; or, with None, there is none of that id any more. Raises LeaseLost."""
 
 
 class Caller(Protocol):
@@ -69,3 +76,22 @@ class RpcRecords:
     async def store_busy(self, job: Job, pulled: Json) -> None:
         """Store one reading; raises LeaseLost."""
         await self._call("store_calendar_busy", job_id=job.job_id, lease_token=job.lease_token, pulled=dict(pulled))
+
+    async def begin_channel(self, job: Job, token_hash: str) -> str:
+        """Make a channel for the calendar of a reading; its id. Raises LeaseLost."""
+        return str(
+            await self._call(
+                "begin_calendar_channel", job_id=job.job_id, lease_token=job.lease_token, token_hash=token_hash
+            )
+        )
+
+    async def settle_channel(self, job: Job, channel_id: str, watched: Watched | None) -> None:
+        """A channel is open; or, with None, there is none of that id any more. Raises LeaseLost."""
+        await self._call(
+            "settle_calendar_channel",
+            job_id=job.job_id,
+            lease_token=job.lease_token,
+            channel_id=channel_id,
+            resource_id=watched.resource_id if watched else None,
+            expires_at=watched.expires_at.isoformat() if watched else None,
+        )

@@ -67,6 +67,7 @@ async def _examine(probe: bool) -> list[Finding]:
     if isinstance(settings, WorkerSettings):
         findings += _provider_findings(settings)
         findings += [finding async for finding in _mail_findings(settings)]
+        findings += [finding async for finding in _push_findings(settings)]
     if settings is not None:
         findings += [finding async for finding in _project_findings(settings, probe)]
     if url := os.environ.get("SAUTI_DB_URL"):
@@ -96,6 +97,8 @@ def _provider_findings(settings: WorkerSettings) -> Iterator[Finding]:
             yield Finding(f"{name} calendars", State.BROKEN, "half configured", advice)
         else:
             yield Finding(f"{name} calendars", State.WARNING, "not configured", "Needed only for these calendars.")
+    if settings.push_url is None:
+        yield Finding("push", State.OK, "not configured: calendars are read by the clock")
     if settings.sms_provider is None:
         yield Finding("sms", State.WARNING, "not configured", "People who chose SMS get none: see SAUTI_SMS_PROVIDER.")
     else:
@@ -112,6 +115,25 @@ async def _mail_findings(settings: WorkerSettings) -> AsyncIterator[Finding]:
         yield Finding("mail", State.OK, "the server answers and lets us in")
     except SautiError as error:
         yield Finding("mail", State.BROKEN, error.symbol, "See the table of errors in docs/operations.md.")
+
+
+async def _push_findings(settings: WorkerSettings) -> AsyncIterator[Finding]:
+    if settings.push_url is None:
+        return
+    try:
+        async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=not settings.is_on_this_machine) as http:
+            answer = await http.post(f"{settings.push_url}/api/calendar/google/changes")
+            # A message without a token is told apart from an address where nothing is.
+            is_ours = answer.status_code == 404 and answer.json().get("code") == "PT404"
+    except (httpx.HTTPError, ValueError, AttributeError):
+        is_ours = False
+    if is_ours:
+        yield Finding("push", State.OK, "the address answers")
+    else:
+        advice = (
+            "SAUTI_PUSH_URL is the public address of the Edge Functions: …/functions/v1. Deploy them, or correct it."
+        )
+        yield Finding("push", State.BROKEN, "the address is none of ours", advice)
 
 
 async def _project_findings(settings: ProjectSettings, probe: bool) -> AsyncIterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sauti_sync.calendars.channels import Channels
 from sauti_sync.calendars.openers import openers_for
 from sauti_sync.calendars.records import Caller, RpcRecords
 from sauti_sync.config import WorkerSettings
@@ -39,7 +40,7 @@ def handlers_for(settings: WorkerSettings, call: Caller) -> dict[str, Handler]:
         records = RpcRecords(call)
         calendars = Calendars(keys, openers_for(settings, keys, records))
         handlers["calendar_event"] = CalendarEventHandler(calendars, settings.app_url)
-        handlers["calendar_pull"] = CalendarPullHandler(calendars, records)
+        handlers["calendar_pull"] = CalendarPullHandler(calendars, records, Channels(records, settings.push_url))
         handlers["calendar_disconnect"] = CalendarDisconnectHandler(calendars)
     return handlers
 

@@ -17,11 +17,19 @@ class Leftover(Part):
     external_event_id: str | None = None
 
 
+class OpenChannel(Part):
+    """One of `channels` of the context."""
+
+    channel_id: str
+    resource_id: str
+
+
 class DisconnectContext(Part):
     """What `job_context` says about a calendar that was disconnected."""
 
     connection: Connection
     events: tuple[Leftover, ...] = ()
+    channels: tuple[OpenChannel, ...] = ()
 
 
 class CalendarDisconnectHandler:
@@ -42,6 +50,9 @@ class CalendarDisconnectHandler:
                 await lease.confirm()
                 known = RemoteEvent(event.external_event_id, None) if event.external_event_id else None
                 await calendar.remove(event.appointment_id, known, lease)
+            for channel in due.channels:
+                await lease.confirm()
+                await calendar.unwatch(channel.channel_id, channel.resource_id)
             await lease.confirm()
             await calendar.revoke()
         except Permanent as error:

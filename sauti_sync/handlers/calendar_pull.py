@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime, Field, ValidationError
 
 from sauti_sync.calendars.busy import Change, Window, merged, source_of
+from sauti_sync.calendars.channels import Channel, Channels
 from sauti_sync.calendars.records import Records
 from sauti_sync.errors import Retryable
 from sauti_sync.events import Json, Lease
@@ -27,20 +28,30 @@ class OwnEvent(Part):
     external_event_id: str
 
 
+class KnownChannel(Part):
+    """One of `channels` of the context."""
+
+    channel_id: str
+    resource_id: str | None = None
+    is_current: bool = False
+
+
 class PullContext(Part):
     """What `job_context` says about a reading that is due."""
 
     connection: Connection
     pull: Pull
     own: tuple[OwnEvent, ...] = ()
+    channels: tuple[KnownChannel, ...] = ()
 
 
 class CalendarPullHandler:
     """Reads one calendar and stores the whole reading at once."""
 
-    def __init__(self, calendars: Calendars, records: Records) -> None:
+    def __init__(self, calendars: Calendars, records: Records, channels: Channels) -> None:
         self._calendars = calendars
         self._records = records
+        self._channels = channels
 
     async def handle(self, context: Json, lease: Lease) -> Json:
         """Read and store; the result counts changes."""
@@ -51,8 +62,11 @@ class CalendarPullHandler:
             raise Retryable("context_invalid") from None
         connection = due.connection
         window = Window(due.pull.starts_at, due.pull.ends_at, connection.time_zone)
+        known = [Channel(one.channel_id, one.resource_id, one.is_current) for one in due.channels]
         calendar = self._calendars.open(connection)
         try:
+            # Before it is read: a change is either in this reading or told of after it.
+            await self._channels.keep(calendar, connection.provider, known, lease)
             pulled = await calendar.pull(window, due.pull.cursor)
         finally:
             await calendar.close()

@@ -11,6 +11,7 @@ from sauti_local.stack import Stack
 from sauti_sync.credentials import TokenKeys
 from tests.sync.stage import Stage, WorkerProcess
 from tests.sync.stand_ins.google import GoogleStandIn
+from tests.sync.stand_ins.server import Asked
 from tests.sync.waiting import until as wait_until
 
 MOVE = (
@@ -64,6 +65,11 @@ def start(stage: Stage, google: GoogleStandIn, **changes: str) -> WorkerProcess:
         "SAUTI_GOOGLE_API_URL": google.url,
     }
     return stage.start_worker(**(registered | changes))
+
+
+def is_let_in(google: GoogleStandIn, asked: Asked) -> bool:
+    """Whether it came with a token; calendars of other tests, on the same stack, have none."""
+    return asked.headers.get("Authorization", "").removeprefix("Bearer ") in google.access
 
 
 def pull_now(stage: Stage) -> None:
@@ -193,3 +199,43 @@ async def test_two_workers_by_both_roads_spend_one_refresh_token(stage: Stage, g
     assert len(served) == 2, "both had a part in it"
     assert list(google.access.values()).count(user) == 2, "the first access token, and one more"
     assert not stage.sql("select 1 from public.calendar_connections where user_id = %s and status <> 'active'", user)
+
+
+async def test_a_change_is_told_by_one_channel_that_is_renewed_and_stopped_in_the_end(
+    stage: Stage, google: GoogleStandIn
+) -> None:
+    user, told_at = stage.professional.id, f"{stage.stack.addresses.api_url}/functions/v1"
+    connection_id = connect(stage, google.issue(user))
+    workers = [start(stage, google, SAUTI_PUSH_URL=told_at) for _ in range(2)]
+    await until(lambda: google.answers == [204], "the first message is believed")
+    await until(lambda: stage.are_done("calendar_pull"), "the calendar is read")
+    (channel,) = google.channels_of(user)
+
+    def readings() -> int:
+        return len([asked for asked in google.asked if "syncToken" in asked.query])
+
+    # The clock of the readings stands still: only a message can lead to one.
+    stage.sql(
+        "update private.calendar_pulls set next_at = '2100-01-01', queued_at = null where connection_id = %s",
+        connection_id,
+    )
+    before = readings()
+    assert await google.tell(channel) == 204
+    await until(lambda: readings() > before, "what has changed is read")
+    await until(lambda: stage.are_done("calendar_pull"), "and stored")
+
+    # Its last quarter begins: the next reading opens another one.
+    stage.sql("update private.calendar_channels set created_at = created_at - interval '60 days'")
+    pull_now(stage)
+    await until(lambda: [one.name for one in google.channels_of(user)] not in ([], [channel.name]), "it is renewed")
+    await until(lambda: len(google.channels_of(user)) == 1, "and the old one stopped")
+    assert await google.tell(channel) == 404, "whose token is worth nothing now"
+    opened = [asked for asked in google.asked if asked.path.endswith("/watch") and is_let_in(google, asked)]
+    assert len(opened) == 2, "by two workers"
+
+    stage.sql("delete from public.calendar_connections where id = %s", connection_id)
+    await until(lambda: not google.channels_of(user), "the channel goes with the connection")
+    await until(lambda: len(google.revoked) == 1, "and the consent after it")
+    for worker in workers:
+        assert await worker.stop() == 0
+        assert channel.token not in worker.log()

@@ -71,6 +71,8 @@ def test_settings_are_frozen(environment: dict[str, str]) -> None:
         ("SAUTI_POLL_SECONDS", "nan"),
         ("SAUTI_CONCURRENCY", "0"),
         ("SAUTI_METRICS_PORT", "70000"),
+        ("SAUTI_PUSH_URL", "http://canary.example/functions/v1"),
+        ("SAUTI_PUSH_URL", "canary"),
     ],
 )
 def test_a_wrong_variable_is_named_and_its_value_is_not(

@@ -27,12 +27,15 @@ async def examine(stage: Stage, *options: str, **changes: str) -> tuple[int, dic
 async def test_a_whole_project_is_found_whole(stage: Stage) -> None:
     worker = stage.start_worker()
     await until(lambda: worker.lines("doorbell_up"), 15, what=worker.log())
-    status, found, text = await examine(stage, SAUTI_DB_URL=stage.stack.addresses.db_url)
+    addresses = stage.stack.addresses
+    status, found, text = await examine(
+        stage, SAUTI_DB_URL=addresses.db_url, SAUTI_PUSH_URL=f"{addresses.api_url}/functions/v1"
+    )
     assert status == 0, text
     whole = {name for name, finding in found.items() if finding["state"] == "ok"}
     assert whole >= {
         "environment", "token keys", "mail", "data api", "functions", "auth", "realtime doorbell", "waiting jobs",
-        "worker", "migrations", "extensions", "row level security", "live changes",
+        "worker", "migrations", "extensions", "row level security", "live changes", "push",
     }  # fmt: skip
     assert all(finding["advice"] for finding in found.values() if finding["state"] != "ok")
 
@@ -43,6 +46,7 @@ async def test_a_whole_project_is_found_whole(stage: Stage) -> None:
         ({"SUPABASE_SERVICE_ROLE_KEY": "canary"}, "data api", "SUPABASE_SERVICE_ROLE_KEY"),
         ({"SUPABASE_URL": "http://127.0.0.1:9"}, "data api", "SUPABASE_URL"),
         ({"SAUTI_SMTP_URL": "smtp://127.0.0.1:9"}, "mail", "docs/operations.md"),
+        ({"SAUTI_PUSH_URL": "http://127.0.0.1:9/canary"}, "push", "SAUTI_PUSH_URL"),
         ({"SAUTI_TOKEN_KEYS": "canary"}, "environment", "Correct"),
         ({"SAUTI_DB_URL": "postgresql://127.0.0.1:9/canary"}, "database", "SAUTI_DB_URL"),
         ({"SAUTI_GOOGLE_CLIENT_ID": "canary"}, "google calendars", "SAUTI_GOOGLE_CLIENT_SECRET"),

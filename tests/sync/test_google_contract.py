@@ -23,7 +23,7 @@ from tests.sync.shelves import WORDS, GoogleShelf
 API: dict[str, Any] = json.loads(
     files("googleapiclient").joinpath("discovery_cache", "documents", "calendar.v3.json").read_text(encoding="utf-8")
 )
-METHODS: dict[str, dict[str, Any]] = API["resources"]["events"]["methods"]
+METHODS: dict[str, dict[str, Any]] = API["resources"]["events"]["methods"] | API["resources"]["channels"]["methods"]
 #: What this project asks people to consent to.
 SCOPE = "https://www.googleapis.com/auth/calendar.events"
 START = datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -97,6 +97,9 @@ async def test_every_request_is_one_that_google_describes(shelf: GoogleShelf, fu
     await calendar.pull(WINDOW, pulled.cursor)
     await calendar.remove(APPOINTMENT, known, lease())
     await calendar.remove(APPOINTMENT, None, lease())
+    watched = await calendar.watch(str(uuid.uuid4()), "x" * 43, "https://127.0.0.1:9/api/calendar/google/changes")
+    await calendar.unwatch(next(iter(shelf.server.channels)), watched.resource_id)
+    assert shelf.server.channels == {}
 
     used = set()
     for asked in shelf.server.asked:
@@ -111,7 +114,9 @@ async def test_every_request_is_one_that_google_describes(shelf: GoogleShelf, fu
                 assert int(value) <= int(parameter.get("maximum", value))
         if asked.body:
             assert breaches(asked.body, method["request"], "event") == []
-    assert {name.rpartition(".")[2] for name in used} == {"list", "insert", "patch", "get", "delete"}
+    assert {name.rpartition(".")[2] for name in used} == {
+        "list", "insert", "patch", "get", "delete", "watch", "stop"
+    }  # fmt: skip
 
 
 def test_the_check_notices_what_google_would_refuse() -> None:

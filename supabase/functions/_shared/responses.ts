@@ -16,6 +16,10 @@ export function json(body: unknown, status = 200, headers: Readonly<Record<strin
   });
 }
 
+export function plainText(text: string): Response {
+  return new Response(text, { headers: { ...COMMON, "Content-Type": "text/plain; charset=utf-8" } });
+}
+
 export function noContent(): Response {
   return new Response(null, { status: 204, headers: COMMON });
 }

@@ -4,6 +4,7 @@ import { router } from "../_shared/router.ts";
 import { appointmentRoutes } from "./appointments.ts";
 import { calComRoutes } from "./cal_com.ts";
 import { calendarRoutes } from "./calendar.ts";
+import { changeRoutes } from "./changes.ts";
 import { oauthRoutes } from "./oauth.ts";
 
-Deno.serve(router([...appointmentRoutes, ...calendarRoutes, ...calComRoutes, ...oauthRoutes]));
+Deno.serve(router([...appointmentRoutes, ...calendarRoutes, ...calComRoutes, ...changeRoutes, ...oauthRoutes]));

@@ -15,10 +15,11 @@ as $$
     'connection', jsonb_build_object(
       'id', null, 'user_id', r.user_id, 'provider', r.provider, 'calendar_id', r.calendar_id, 'credentials', r.ciphertext
     ),
-    'events', r.events
+    'events', r.events,
+    'channels', r.channels
   )
   from private.calendar_retirements as r
   where r.job_id = calendar_disconnect_context.job_id;
 $$;
-comment on function private.calendar_disconnect_context(bigint) is 'jsonb {state: due, connection, events}, or null when nothing is to be done.';
+comment on function private.calendar_disconnect_context(bigint) is 'jsonb {state: due, connection, events, channels}, or null when nothing is to be done.';
 revoke all on function private.calendar_disconnect_context(bigint) from public, anon, authenticated, service_role;

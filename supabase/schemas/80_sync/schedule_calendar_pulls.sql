@@ -1,7 +1,7 @@
 -- Queues a reading of each professional's calendar whose time has come.
 --
--- Called by run_due_timers. One job at a time for each calendar; the one before it is taken away when it is done, so that
--- reading every few minutes fills no table. Locks: the rows in question, skipping locked ones.
+-- Called by run_due_timers. One job at a time for each calendar: one that is due while it is being read stays due. Locks:
+-- the rows in question, skipping locked ones.
 
 create or replace function private.schedule_calendar_pulls(max_rows integer)
 returns integer
@@ -17,31 +17,20 @@ begin
     select p.connection_id
     from private.calendar_pulls as p
     join public.calendar_connections as c on c.id = p.connection_id and c.status = 'active'
-    where p.next_at <= private.clock()
+    where p.next_at <= private.clock() and not exists (
+      select 1
+      from private.outbox_jobs as j
+      where j.connection_id = p.connection_id and j.kind = 'calendar_pull' and j.state in ('pending', 'running')
+    )
     order by p.next_at
     limit max_rows
     for update of p skip locked
-  ),
-  moved as (
-    update private.calendar_pulls as p
-    set next_at = private.clock() + make_interval(mins => s.pull_minutes)
-    from private.calendar_settings as s
-    where p.connection_id in (select d.connection_id from due as d)
-    returning p.connection_id
   )
-  select array_agg(m.connection_id) into v_due from moved as m;
+  select array_agg(d.connection_id) into v_due from due as d;
   if v_due is null then
     return 0;
   end if;
-  delete from private.outbox_jobs as j where j.connection_id = any (v_due) and j.kind = 'calendar_pull' and j.state = 'done';
-  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, connection_id, run_at)
-  select 'calendar_pull', 'pull:' || d.id || ':' || gen_random_uuid(), 'pull:' || d.id, 70, d.id, private.clock()
-  from unnest(v_due) as d (id)
-  where not exists (
-    select 1
-    from private.outbox_jobs as j
-    where j.connection_id = d.id and j.kind = 'calendar_pull' and j.state in ('pending', 'running')
-  );
+  perform private.queue_calendar_pulls(v_due);
   return cardinality(v_due);
 end;
 $$;

@@ -62,6 +62,11 @@ begin
     from jsonb_array_elements(v_retired.events) as e (event)
     join public.appointments as a on a.appointment_id = (e.event ->> 'appointment_id')::uuid
     on conflict do nothing;
+    -- The next reading stops what the cleaning has not: a token that nobody knows is believed of nobody.
+    insert into private.calendar_channels (id, connection_id, resource_id)
+    select (n.channel ->> 'channel_id')::uuid, v_connection.id, n.channel ->> 'resource_id'
+    from jsonb_array_elements(v_retired.channels) as n (channel)
+    on conflict do nothing;
     -- The worker that cleans loses its lease with the row; what it has under way ends before anything is written.
     with cancelled as (
       delete from private.outbox_jobs as j where j.id = v_retired.job_id returning j.leased_until

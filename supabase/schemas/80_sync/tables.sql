@@ -108,12 +108,16 @@ alter table private.outbox_jobs
 create table private.calendar_settings (
   id boolean primary key default true check (id),
   pull_minutes integer not null default 5 check (pull_minutes between 1 and 1440),
+  pushed_pull_minutes integer not null default 30 check (pushed_pull_minutes between 1 and 1440),
+  push_seconds integer not null default 10 check (push_seconds between 1 and 3600),
   full_pull_hours integer not null default 24 check (full_pull_hours between 1 and 720),
   oauth_minutes integer not null default 10 check (oauth_minutes between 1 and 60)
 );
 comment on table private.calendar_settings is 'One row: how often calendars are read.';
 comment on column private.calendar_settings.id is 'Always true, so that there is one row.';
 comment on column private.calendar_settings.pull_minutes is 'Between two readings of a professional''s calendar.';
+comment on column private.calendar_settings.pushed_pull_minutes is 'The same while the provider tells us of changes: news can be lost.';
+comment on column private.calendar_settings.push_seconds is 'However often a provider tells of changes, a calendar is read once in so many seconds.';
 comment on column private.calendar_settings.full_pull_hours is 'After so many hours all of it is read again: the horizon moves, and recurring events with it.';
 comment on column private.calendar_settings.oauth_minutes is 'How long a person has for the consent page.';
 insert into private.calendar_settings default values;
@@ -123,6 +127,7 @@ create table private.calendar_pulls (
   cursor text check (length(cursor) <= 1048576),
   next_at timestamptz not null,
   full_at timestamptz,
+  queued_at timestamptz,
   failures integer not null default 0
 );
 create index calendar_pulls_next_at_idx on private.calendar_pulls (next_at);
@@ -131,7 +136,27 @@ comment on column private.calendar_pulls.connection_id is 'The calendar.';
 comment on column private.calendar_pulls.cursor is 'The provider''s sync or delta token, or the entity tags of a calendar that knows none; null: read all of it.';
 comment on column private.calendar_pulls.next_at is 'Not before.';
 comment on column private.calendar_pulls.full_at is 'When all of it was last read.';
+comment on column private.calendar_pulls.queued_at is 'When a reading was last queued.';
 comment on column private.calendar_pulls.failures is 'In a row; each doubles the wait.';
+
+create table private.calendar_channels (
+  id uuid primary key default gen_random_uuid(),
+  connection_id uuid not null references public.calendar_connections (id) on delete cascade,
+  token_hash text check (token_hash ~ '^[0-9a-f]{64}$'),
+  resource_id text check (length(resource_id) between 1 and 500),
+  last_message bigint not null default 0,
+  expires_at timestamptz,
+  created_at timestamptz not null default private.clock()
+);
+create index calendar_channels_connection_id_idx on private.calendar_channels (connection_id);
+comment on table private.calendar_channels is 'Channels by which a provider tells that a calendar has changed. Made by the worker; the provider is told the token.';
+comment on column private.calendar_channels.id is 'Key; the channel''s name at the provider.';
+comment on column private.calendar_channels.connection_id is 'The calendar.';
+comment on column private.calendar_channels.token_hash is 'SHA-256 of the random token that every message has to bring; null: nothing is believed any more.';
+comment on column private.calendar_channels.resource_id is 'The provider''s name of what is watched, needed to stop it; null until the provider has told it.';
+comment on column private.calendar_channels.last_message is 'Number of the last message that was believed; an older one comes a second time.';
+comment on column private.calendar_channels.expires_at is 'When it ends by itself; null while it is being opened, and when it only waits to be stopped.';
+comment on column private.calendar_channels.created_at is 'When it was made.';
 
 create table private.calendar_retirements (
   job_id bigint primary key references private.outbox_jobs (id) on delete cascade,
@@ -141,6 +166,7 @@ create table private.calendar_retirements (
   calendar_id text not null,
   ciphertext text not null,
   events jsonb not null,
+  channels jsonb not null default '[]',
   created_at timestamptz not null default now()
 );
 create index calendar_retirements_user_id_idx on private.calendar_retirements (user_id);
@@ -152,6 +178,7 @@ comment on column private.calendar_retirements.account_label is 'As in the conne
 comment on column private.calendar_retirements.calendar_id is 'As in the connection.';
 comment on column private.calendar_retirements.ciphertext is 'As in private.calendar_credentials.';
 comment on column private.calendar_retirements.events is 'Array of {appointment_id, external_event_id}: what may stand there.';
+comment on column private.calendar_retirements.channels is 'Array of {channel_id, resource_id}: what the provider still watches for us.';
 comment on column private.calendar_retirements.created_at is 'When it was disconnected.';
 
 create table private.oauth_states (

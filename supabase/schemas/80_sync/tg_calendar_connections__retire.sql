@@ -26,9 +26,14 @@ begin
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, run_at)
   values ('calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60, v_run_at)
   returning id into v_job_id;
-  insert into private.calendar_retirements (job_id, user_id, provider, account_label, calendar_id, ciphertext, events)
+  insert into private.calendar_retirements (job_id, user_id, provider, account_label, calendar_id, ciphertext, events, channels)
   select v_job_id, old.user_id, old.provider, old.account_label, old.calendar_id, v_ciphertext,
-    coalesce(jsonb_agg(jsonb_build_object('appointment_id', s.appointment_id, 'external_event_id', s.external_event_id)), '[]')
+    coalesce(jsonb_agg(jsonb_build_object('appointment_id', s.appointment_id, 'external_event_id', s.external_event_id)), '[]'),
+    (
+      select coalesce(jsonb_agg(jsonb_build_object('channel_id', n.id, 'resource_id', n.resource_id)), '[]')
+      from private.calendar_channels as n
+      where n.connection_id = old.id and n.resource_id is not null
+    )
   from (
     select e.appointment_id, e.external_event_id
     from public.calendar_events as e

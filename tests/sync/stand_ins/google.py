@@ -2,12 +2,14 @@
 
 import itertools
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from aiohttp import web
 
-from tests.sync.stand_ins.server import StandIn
+from tests.sync.stand_ins.server import Channel, StandIn
 
 EVENTS = "/calendar/v3/calendars/{calendar}/events"
 #: Parameters that may not stand beside a sync token.
@@ -21,6 +23,8 @@ class GoogleStandIn(StandIn):
         super().__init__()
         self.calendars: dict[str, dict[str, dict[str, Any]]] = {}
         self.page = 250
+        #: Longest life of a channel.
+        self.channel_seconds = 7 * 86_400.0
         #: Sync tokens from before this change are forgotten.
         self.forgotten_before = 0
         self._changes = itertools.count(1)
@@ -30,6 +34,8 @@ class GoogleStandIn(StandIn):
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get(EVENTS, self._list)
         router.add_post(EVENTS, self._insert)
+        router.add_post(EVENTS + "/watch", self._open_channel)
+        router.add_post("/calendar/v3/channels/stop", self._stop_channel)
         router.add_get(EVENTS + "/{event}", self._get)
         router.add_patch(EVENTS + "/{event}", self._patch)
         router.add_delete(EVENTS + "/{event}", self._delete)
@@ -115,6 +121,40 @@ class GoogleStandIn(StandIn):
             return self.refused(410, "deleted")
         self._store(self._user(request), event["id"], event | {"status": "cancelled"})
         return web.Response(status=204)
+
+    async def _open_channel(self, request: web.Request) -> web.Response:
+        user, body = self._user(request), await request.json()
+        if body["type"] != "web_hook" or not body["address"].startswith(("https://", "http://127.0.0.1:")):
+            return self.refused(400, "push.webhookUrlNotHttps")
+        if body["id"] in self.channels or not re.fullmatch(r"[A-Za-z0-9\-_+/=]{1,64}", body["id"]):
+            return self.refused(400, "channelIdNotUnique")
+        channel = Channel(user, body["id"], body["address"], body["token"], f"resource-{user}")
+        self.channels[channel.name] = channel
+        self.tell_soon(channel, "sync")
+        longest = round((time.time() + self.channel_seconds) * 1000)
+        answer = {"kind": "api#channel", "id": channel.name, "resourceId": channel.resource_id, "token": channel.token}
+        return web.json_response(answer | {"expiration": str(min(longest, int(body["expiration"])))})
+
+    async def _stop_channel(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        channel = self.channels.get(body["id"])
+        if channel is None or (channel.user, channel.resource_id) != (self.user_of(request), body["resourceId"]):
+            return self.refused(404, "channelNotFound")
+        del self.channels[channel.name]
+        return web.Response(status=204)
+
+    async def send(self, http: httpx.AsyncClient, channel: Channel, state: str) -> httpx.Response:
+        """Everything is in the headers. Numbers rise, not by one."""
+        channel.messages += 1 if channel.messages == 0 else 7
+        headers = {
+            "X-Goog-Channel-ID": channel.name,
+            "X-Goog-Channel-Token": channel.token,
+            "X-Goog-Resource-ID": channel.resource_id,
+            "X-Goog-Resource-URI": "https://www.googleapis.com/calendar/v3/calendars/primary/events?alt=json",
+            "X-Goog-Resource-State": state,
+            "X-Goog-Message-Number": str(channel.messages),
+        }
+        return await http.post(channel.address, headers=headers)
 
     def _user(self, request: web.Request) -> str:
         user = self.user_of(request)

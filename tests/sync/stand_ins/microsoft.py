@@ -2,12 +2,15 @@
 
 import itertools
 import re
+import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 from aiohttp import web
 
-from tests.sync.stand_ins.server import StandIn
+from tests.sync.stand_ins.server import Channel, StandIn
 
 #: Fields that an occurrence in a delta carries of its own.
 OF_OCCURRENCE = ("id", "type", "seriesMasterId", "start", "end", "@odata.etag")
@@ -34,6 +37,8 @@ class MicrosoftStandIn(StandIn):
         router.add_get("/v1.0/me/calendar/events", self._list)
         router.add_post("/v1.0/me/calendar/events", self._insert)
         router.add_get("/v1.0/me/calendarView/delta", self._delta)
+        router.add_post("/v1.0/subscriptions", self._subscribe)
+        router.add_delete("/v1.0/subscriptions/{subscription}", self._unsubscribe)
         router.add_get("/v1.0/me/events/{event}", self._get)
         router.add_patch("/v1.0/me/events/{event}", self._patch)
         router.add_delete("/v1.0/me/events/{event}", self._delete)
@@ -135,6 +140,38 @@ class MicrosoftStandIn(StandIn):
         assert parse_qs(urlsplit(link).query)
         kind = "@odata.nextLink" if more else "@odata.deltaLink"
         return web.json_response({"value": found[start : start + self.page], kind: link})
+
+    async def _subscribe(self, request: web.Request) -> web.Response:
+        user, body = self._user(request), await request.json()
+        wanted = {
+            "changeType", "notificationUrl", "lifecycleNotificationUrl", "resource", "expirationDateTime", "clientState"
+        }  # fmt: skip
+        until = datetime.fromisoformat(body["expirationDateTime"])
+        if set(body) != wanted or body["resource"] != "me/events" or len(body["clientState"]) > 128:
+            return self.refused(400, "InvalidRequest")
+        if not timedelta() < until - datetime.now(UTC) <= timedelta(minutes=4230):
+            return self.refused(400, "ExtensionError")
+        echo = secrets.token_hex(8) + " :/&<b>"
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            answer = await http.post(body["notificationUrl"], params={"validationToken": echo})
+        if (answer.status_code, answer.text) != (200, echo) or not answer.headers["content-type"].startswith(
+            "text/plain"
+        ):
+            return self.refused(400, "ValidationError")
+        name = secrets.token_hex(16)
+        channel, _, token = body["clientState"].partition(".")
+        self.channels[name] = Channel(user, channel, body["notificationUrl"], token, name)
+        return web.json_response({"id": name} | body | {"clientState": None}, status=201)
+
+    async def _unsubscribe(self, request: web.Request) -> web.Response:
+        channel = self.channels.pop(request.match_info["subscription"], None)
+        return web.Response(status=204) if channel else self.refused(404, "ResourceNotFound")
+
+    async def send(self, http: httpx.AsyncClient, channel: Channel, state: str) -> httpx.Response:
+        """One message in a list; `state` is a change, or what has happened to the subscription."""
+        news = {"changeType": "updated"} if state == "exists" else {"lifecycleEvent": state}
+        value = {"subscriptionId": channel.resource_id, "clientState": f"{channel.name}.{channel.token}"} | news
+        return await http.post(channel.address, json={"value": [value | {"resource": "Users/x/Events/y"}]})
 
     def _user(self, request: web.Request) -> str:
         user = self.user_of(request)

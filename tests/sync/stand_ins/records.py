@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass, field
 
+from sauti_sync.calendars.interface import Watched
 from sauti_sync.calendars.records import Turn
 from sauti_sync.errors import LeaseLost
 from sauti_sync.events import Job, Json
@@ -15,6 +16,11 @@ class MemoryRecords:
     leases: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     stored: list[Json] = field(default_factory=list)
+    #: Hashes of tokens by channel; and what became of it.
+    begun: dict[str, str] = field(default_factory=dict)
+    channels: dict[str, Watched | None] = field(default_factory=dict)
+    #: Whether another worker takes the job over before a channel is settled.
+    is_overtaken: bool = False
 
     async def begin_refresh(self, connection_id: str, seen: str, lease_seconds: int) -> Turn:
         if connection_id not in self.credentials or connection_id in self.errors:
@@ -37,3 +43,13 @@ class MemoryRecords:
 
     async def store_busy(self, job: Job, pulled: Json) -> None:
         self.stored.append(pulled)
+
+    async def begin_channel(self, job: Job, token_hash: str) -> str:
+        channel_id = str(uuid.uuid4())
+        self.begun[channel_id] = token_hash
+        return channel_id
+
+    async def settle_channel(self, job: Job, channel_id: str, watched: Watched | None) -> None:
+        if self.is_overtaken:
+            raise LeaseLost
+        self.channels[channel_id] = watched

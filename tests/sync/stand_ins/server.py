@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from aiohttp import web
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -40,6 +41,18 @@ class Fault:
         return self.times > 0 and self.method in (None, request.method)
 
 
+@dataclass
+class Channel:
+    """Whom to tell that a user's calendar has changed; `name` is what the client calls it."""
+
+    user: str
+    name: str
+    address: str
+    token: str
+    resource_id: str
+    messages: int = 0
+
+
 class StandIn:
     """An OAuth server and an API in one process. Tokens: `issue` hands out a pair, `expire` ends access tokens."""
 
@@ -58,6 +71,11 @@ class StandIn:
         #: Seconds that the token endpoint takes.
         self.token_delay = 0.0
         self.url = ""
+        #: Open channels by their id at the provider.
+        self.channels: dict[str, Channel] = {}
+        #: Statuses that messages of channels were answered with.
+        self.answers: list[int] = []
+        self._telling: set[asyncio.Task[int]] = set()
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -76,6 +94,9 @@ class StandIn:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
+        for task in self._telling:
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -102,6 +123,25 @@ class StandIn:
         self, status: int, *, times: int = 1, method: str | None = None, acts: bool = False, **options: Any
     ) -> None:
         self.faults.append(Fault(status, times=times, method=method, acts=acts, **options))
+
+    async def tell(self, channel: Channel, state: str = "exists") -> int:
+        """Send a message by a channel; the status of its answer."""
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+            answer = await self.send(http, channel, state)
+        self.answers.append(answer.status_code)
+        return answer.status_code
+
+    async def send(self, http: httpx.AsyncClient, channel: Channel, state: str) -> httpx.Response:
+        """The provider's own form of a message."""
+        raise NotImplementedError
+
+    def tell_soon(self, channel: Channel, state: str) -> None:
+        task = asyncio.ensure_future(self.tell(channel, state))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    def channels_of(self, user: str) -> list[Channel]:
+        return [channel for channel in self.channels.values() if channel.user == user]
 
     def user_of(self, request: web.Request) -> str | None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
