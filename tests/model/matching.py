@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.model.cells import Row, Unknown
+from tests.model.cells import Row, Unknown, moment
 from tests.model.people import Escalation, Offer, Person, Report, ResponseClock, Service
 from tests.model.world import World
 
@@ -54,6 +54,7 @@ class Matching(World):
                 and row["is_active"]
                 and service.is_verified
                 and owner.is_verified
+                and not owner.gone
                 and not (owner.away_until and owner.away_until > self.now)
                 and self.open_cases(service) < row["max_active_cases"]
                 and owner is not report.owner
@@ -102,7 +103,7 @@ class Matching(World):
     def end_offers(self, ends: Callable[[Offer], bool]) -> None:
         """Open offers that are not to be answered any more are withdrawn, and the next best asked."""
         for offer in [offer for offer in self.offers if offer.status == "pending" and ends(offer)]:
-            offer.row.set(match_status_type="withdrawn", closed_at=self.moment())
+            self.set_offer(offer, "withdrawn", closed_at=self.moment())
             self.replace_offer(offer.report, offer.kind)
 
     def escalate(self, report: Report, kind: str, reason: str) -> None:
@@ -120,7 +121,7 @@ class Matching(World):
             report.clocks[kind].steps.add("escalate")
         for person in self.people.values():
             if person.is_admin:
-                self.notify(person, "case_escalated", report_id=report.row.cell("report_id"))
+                self.notify(person, "case_escalated", report=report)
 
     def settle_match_status(self, report: Report) -> None:
         """The report's state of matching follows its offers and escalations."""
@@ -138,12 +139,15 @@ class Matching(World):
 
     # Time
 
-    def run_timers(self) -> None:
-        """Offers expire, and every step of the response clock that is due is taken, in order."""
+    def expire_offers(self) -> None:
+        """Offers that nobody answered in time end, and the next best is asked."""
         overdue = [offer for offer in self.offers if offer.status == "pending" and offer.expires <= self.now]
         for offer in sorted(overdue, key=lambda offer: offer.expires):
-            offer.row.set(match_status_type="expired")
+            self.set_offer(offer, "expired")
             self.replace_offer(offer.report, offer.kind)
+
+    def advance_clocks(self) -> None:
+        """Every step of the response clock that is due is taken, in order."""
         for report in self.reports:
             for kind, clock in report.clocks.items():
                 if not clock.settled and report.status in ("pending", "active"):
@@ -158,7 +162,7 @@ class Matching(World):
             clock.steps.add(step)
             if step == "nudge":
                 for offer in report.offers_of(kind, "pending"):
-                    self.notify(offer.owner, "offer_reminder", matched_services=offer.row.cell("id"))
+                    self.notify(offer.owner, "offer_reminder", offer=offer)
             elif step == "escalate":
                 self.escalate(report, kind, "no_answer")
             else:
@@ -173,7 +177,7 @@ class Matching(World):
         found = self.candidates(report, kind, children_only=children_only)
         chosen = self._chosen(report, kind, found, min(wanted, len(found)))
         for service in chosen:
-            self._add_offer(report, service)
+            self.add_offer(report, service)
         return len(chosen)
 
     def _chosen(self, report: Report, kind: str, found: dict[Person, list[Service]], number: int) -> list[Service]:
@@ -189,15 +193,19 @@ class Matching(World):
         ranked = sorted(found.items(), key=lambda item: not any(s.row["id"] in asked for s in item[1]))
         return [next((s for s in services if s.row["id"] in asked), services[0]) for _, services in ranked[:number]]
 
-    def _add_offer(self, report: Report, service: Service) -> None:
+    def add_offer(self, report: Report, service: Service, *, handed_over: bool = False) -> Offer:
+        """A service is offered a report: by its score, or because its professional is to take over the case."""
         life = LIFE[report.row["urgency"] != "high"]
         offered = self.moment()
-        score = Unknown(lambda seen: isinstance(seen, int) and 0 <= seen <= 100 and seen % 5 == 0)
+        score: Any = 100
+        exact: Any = 100
+        parts: Any = {"hand_over": 100}
+        if not handed_over:
+            score = chosen = Unknown(lambda seen: isinstance(seen, int) and 0 <= seen <= 100 and seen % 5 == 0)
+            exact = Unknown(lambda seen: chosen.bound and abs(seen - chosen.value) <= 2.5)
+            parts = Unknown(_is_breakdown)
         masked = ("report_id", "incident_type", "urgency", "gender", "age_category")
         match_id = Unknown()
-        self.passed += life
-        expires = self.moment()
-        self.passed -= life
         row = Row(
             id=match_id,
             service_id=service.row["id"],
@@ -206,7 +214,7 @@ class Matching(World):
             match_score=score,
             match_status_type="pending",
             offered_at=offered,
-            expires_at=expires,
+            expires_at=moment(self.now + life),
             responded_at=None,
             decline_reason=None,
             professional_completed_at=None,
@@ -215,11 +223,11 @@ class Matching(World):
             created_at=self.written(),
             **{name: report.row.cell(name) for name in masked},
         )
-        exact = Unknown(lambda seen: score.bound and round(seen / 5) * 5 == score.value)
-        breakdown = Row(match_id=match_id, score=exact, parts=Unknown(_is_breakdown), created_at=self.written())
+        breakdown = Row(match_id=match_id, score=exact, parts=parts, created_at=self.written())
         offer = Offer(row, report, service, self.now + life, breakdown)
         report.offers.append(offer)
-        self.notify(service.owner, "offer_made", matched_services=match_id)
+        self.notify(service.owner, "offer_made", offer=offer)
+        return offer
 
 
 def _is_breakdown(parts: Any) -> bool:

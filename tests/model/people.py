@@ -19,6 +19,11 @@ class Refused:
     symbols: frozenset[str]
 
 
+def refused(*symbols: str) -> Refused:
+    """Any of these is a right answer."""
+    return Refused(frozenset(symbols))
+
+
 @dataclass(eq=False)
 class Person:
     """Somebody with an account; `professional` is the card of those who have one."""
@@ -28,6 +33,8 @@ class Person:
     profile: Row
     professional: Row | None = None
     away_until: datetime | None = None
+    #: Whether they are leaving: nobody is offered to them any more.
+    gone: bool = False
 
     @property
     def is_admin(self) -> bool:
@@ -65,6 +72,8 @@ class Offer:
     breakdown: Row
     #: Whether somebody has accepted it, ever.
     was_accepted: bool = False
+    #: When it ended, if it did by anything but time or a rival.
+    closed: datetime | None = None
 
     @property
     def owner(self) -> Person:
@@ -114,6 +123,8 @@ class Report:
     row: Row
     owner: Person
     filed: datetime
+    archived: datetime | None = None
+    anonymised: bool = False
     clocks: dict[str, ResponseClock] = field(default_factory=dict)
     offers: list[Offer] = field(default_factory=list)
     escalations: list[Escalation] = field(default_factory=list)
@@ -135,16 +146,66 @@ class Consent:
     row: Row
     report: Report
     purpose: str
+    withdrawn: datetime | None = None
+
+
+@dataclass(eq=False)
+class HandOver:
+    """A case that its professional wants to pass on; `offered` is the offer made after the survivor's consent."""
+
+    row: Row
+    offer: Offer
+    service: Service
+    offered: Offer | None = None
+
+    @property
+    def status(self) -> str:
+        """Its state."""
+        return str(self.row["status"])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still come about."""
+        return self.status in ("requested", "consented")
+
+
+@dataclass(eq=False)
+class Notice:
+    """What somebody was told; it goes with what it is about."""
+
+    row: Row
+    told: datetime
+    kind: str
+    offer: Offer | None
+    appointment: Appointment | None
+    report: Report | None
+
+
+@dataclass(eq=False)
+class Opening:
+    """An entry of a survivor's access log."""
+
+    row: Row
+    opened: datetime
+    report: Report
+    offer: Offer | None
+    actor: Person
 
 
 @dataclass(eq=False)
 class Appointment:
-    """A session of an accepted case."""
+    """A session: of an accepted case, or booked from outside. `client` and `token` are the booking's."""
 
     row: Row
-    offer: Offer
+    professional: Person
+    survivor: Person | None
+    offer: Offer | None
     starts: datetime
     minutes: int
+    made: datetime
+    held_until: datetime | None = None
+    client: Row | None = None
+    token: str | None = None
 
     @property
     def ends(self) -> datetime:
@@ -163,5 +224,5 @@ class Appointment:
 
     @property
     def parties(self) -> list[Person]:
-        """Who meets."""
-        return [self.offer.owner, self.offer.report.owner]
+        """Who meets and has an account."""
+        return [self.professional] if self.survivor is None else [self.professional, self.survivor]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import secrets
+import socket
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,43 +26,67 @@ from tests.support.database import Database
 from tests.support.loop_thread import LoopThread
 
 VISITOR = "visitor"
+#: Who keeps a token of an account that has ended.
+GONE = "gone"
 _SECONDS = 20.0
+_TOKEN_SECONDS = 86400
 
 
 class Actor:
-    """One key and one kept connection to PostgREST."""
+    """One key and one kept connection to PostgREST: HTTP/1.1 by hand, because a walk asks three hundred times."""
 
     def __init__(self, port: int, token: str) -> None:
-        self._connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_SECONDS)
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._socket = socket.create_connection((LOOPBACK, port), _SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self._socket.makefile("rb")
+        self._headers = (
+            f" HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        )
 
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> None:
+    def send(self, method: str, path: str, body: Any = None, prefer: str = "") -> None:
         """Send a request; `receive` waits for its answer."""
-        data = None if body is None else json.dumps(body)
-        self._connection.request(method, f"/{path}", data, self._headers | headers)
+        data = b"" if body is None else json.dumps(body).encode()
+        more = f"Prefer: {prefer}\r\n" if prefer else ""
+        head = f"{method} /{path}{self._headers}{more}Content-Length: {len(data)}\r\n\r\n"
+        self._socket.sendall(head.encode() + data)
 
     def receive(self) -> tuple[int, Any]:
         """Status and body of the answer."""
-        answer = self._connection.getresponse()
-        text = answer.read()
-        return answer.status, json.loads(text) if text else None
+        status = int(self._file.readline().split(None, 2)[1])
+        length, chunked = 0, False
+        while (line := self._file.readline().lower()) not in (b"\r\n", b""):
+            if line.startswith(b"content-length:"):
+                length = int(line[15:])
+            elif line.startswith(b"transfer-encoding:"):
+                chunked = b"chunked" in line
+        text = self._chunks() if chunked and status != 204 else self._file.read(length)
+        return status, json.loads(text) if text else None
 
-    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    def _chunks(self) -> bytes:
+        found = b""
+        while size := int(self._file.readline(), 16):
+            found += self._file.read(size)
+            self._file.readline()
+        self._file.readline()
+        return found
+
+    def request(self, method: str, path: str, body: Any = None, prefer: str = "") -> tuple[int, Any]:
         """Send and wait."""
-        self.send(method, path, body, **headers)
+        self.send(method, path, body, prefer)
         return self.receive()
 
     def call(self, function: str, **arguments: Any) -> tuple[int, Any]:
         """Call a function."""
         return self.request("POST", f"rpc/{function}", arguments)
 
-    def write(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def write(self, method: str, path: str, body: Any = None, prefer: str = "") -> tuple[int, Any]:
         """Write rows and get them back."""
-        return self.request(method, path, body, Prefer="return=representation")
+        return self.request(method, path, body, ", ".join(filter(None, ("return=representation", prefer))))
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._file.close()
+        self._socket.close()
 
 
 class Stage:
@@ -75,17 +99,35 @@ class Stage:
         self.relations = {role: _readable(admin, role) for role in ("authenticated", "anon")}
         self.actors: dict[str, Actor] = {}
         self.service = self._actor({"role": "service_role"})
+        self._visitor = self._actor({"role": "anon"})
+        self._ahead = timedelta()
 
-    def reset(self) -> None:
-        """Remove everybody, one account after the other, and with them everything that is public; back to today."""
+    def reset(self, start: datetime, *, one_by_one: bool) -> None:
+        """Remove everything, and let it be `start`.
+
+        Args:
+            start: What the database's clock shows from now on.
+            one_by_one: Let every account end as if its owner had asked for it, and see that nothing is left.
+        """
         for name in list(self.actors):
-            self.actors.pop(name).close()
-        for row in self.sql.execute("select id from auth.users order by id").fetchall():
-            self.sql.execute("delete from auth.users where id = %s", row)
-        left = {name for name in self.relations["authenticated"] if self._holds_rows(name)} - {"consent_texts"}
-        assert not left, f"everybody is gone, but there are rows in {left}"
-        self.sql.execute("""update private.clock_offset set "offset" = '0'""")
-        self.actors[VISITOR] = self._actor({"role": "anon"})
+            actor = self.actors.pop(name)
+            if actor is not self._visitor:
+                actor.close()
+        if one_by_one:
+            for row in self.sql.execute("select id from auth.users order by id").fetchall():
+                self.sql.execute("delete from auth.users where id = %s", row)
+            left = {name for name in self.relations["authenticated"] if self._holds_rows(name)} - {"consent_texts"}
+            assert not left, f"everybody is gone, but there are rows in {left}"
+        self.sql.execute("call private.empty_the_stage()")
+        self._ahead = start - datetime.now(UTC)
+        self.move_time(timedelta())
+        self.actors[VISITOR] = self._visitor
+
+    def leave(self, name: str) -> None:
+        """Somebody's account has ended; whoever keeps their token goes on looking as `GONE`."""
+        if GONE in self.actors:
+            self.actors.pop(GONE).close()
+        self.actors[GONE] = self.actors.pop(name)
 
     def sign_up(self, name: str, user_type: str, *, anonymous: bool = False) -> str:
         """Write a user as the Auth server does, with a token of that server's form; gives back the id."""
@@ -107,8 +149,8 @@ class Stage:
         return user_id
 
     def move_time(self, passed: timedelta) -> None:
-        """Set how far the database's clock runs ahead."""
-        self.sql.execute('update private.clock_offset set "offset" = %s', (passed,))
+        """Let so much time have passed since the start."""
+        self.sql.execute('update private.clock_offset set "offset" = %s', (self._ahead + passed,))
 
     def look(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
         """Everything that each actor reads of every relation in use that they may ask for: one request each."""
@@ -139,12 +181,12 @@ class Stage:
         )
 
     def _actor(self, claims: dict[str, Any]) -> Actor:
-        claims |= {"exp": int(time.time()) + 3600}
+        claims |= {"exp": int(time.time()) + _TOKEN_SECONDS}
         return Actor(self._port, jwt.encode(claims, self._secret, algorithm="HS256"))
 
     def close(self) -> None:
         """Close all connections."""
-        for actor in (*self.actors.values(), self.service):
+        for actor in {*self.actors.values(), self.service, self._visitor}:
             actor.close()
 
 
@@ -155,6 +197,7 @@ def running_stage(server: Postgres, database: Database, loop: LoopThread, logs: 
     with psycopg.connect(database.superuser_url, autocommit=True) as admin:
         for role, function in (("authenticated", "read_as_user"), ("anon", "read_as_visitor")):
             _make_reader(admin, function, role)
+        _make_broom(admin)
         postgrest = PostgREST(server.url(database.name, "authenticator"), secret, logs / "postgrest.log")
         try:
             loop.run(postgrest.start())
@@ -175,6 +218,27 @@ def _readable(admin: psycopg.Connection[Any], role: str) -> dict[str, list[str]]
             " and has_column_privilege(%s, c.oid, a.attnum, 'select') group by 1 order by 1",
             (role,),
         ).fetchall()
+    )
+
+
+def _make_broom(admin: psycopg.Connection[Any]) -> None:
+    """A procedure that empties every table that is empty now, without asking any trigger."""
+    tables = admin.execute(
+        "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where c.relkind in ('r', 'p') and not c.relispartition"
+        " and n.nspname in ('public', 'private', 'auth', 'realtime', 'storage') order by 1, 2"
+    ).fetchall()
+    used = [
+        table
+        for table in map(sql.Identifier, *zip(*tables, strict=True))
+        if admin.execute(sql.SQL("select 1 from {} limit 1").format(table)).rowcount == 0
+    ]
+    body = sql.SQL(" ").join(sql.SQL("delete from {};").format(table) for table in used)
+    admin.execute(
+        sql.SQL(
+            "create procedure private.empty_the_stage() language plpgsql set session_replication_role = 'replica'"
+            " as $$ begin {body} update private.retention_settings set checked_at = '-infinity'; end $$"
+        ).format(body=body)
     )
 
 

@@ -14,19 +14,12 @@ from tests.model.people import Escalation, Offer, Person, Report
 SEEN: dict[str, tuple[tuple[str, ...], Callable[[Oracle, Person], Iterable[Row]]]] = {}
 #: Relations that nothing in a walk writes to: everybody sees nothing in them.
 EMPTY = {
-    "appointment_clients",
-    "appointment_types",
-    "availability_exceptions",
-    "availability_rules",
     "cal_com_conflicts",
     "cal_com_connections",
     "calendar_busy",
     "calendar_connections",
     "calendar_events",
     "google_calendar_events",
-    "hand_overs",
-    "scheduling_preferences",
-    "verification_documents",
 }
 #: What a visitor without an account may ask for at all.
 PUBLIC = {"appointment_types", "consent_texts", "professionals"}
@@ -41,7 +34,7 @@ def _relation(name: str, *key: str) -> Callable[[Callable[[Oracle, Person], Iter
 
 
 def visible(oracle: Oracle, person: Person | None, relation: str) -> tuple[tuple[str, ...], list[Row]]:
-    """Key and rows of what `person` (None: a visitor) sees of a relation.
+    """Key and rows of what `person` (None: somebody without an account) sees of a relation.
 
     Raises:
         KeyError: the oracle does not know the relation.
@@ -49,11 +42,24 @@ def visible(oracle: Oracle, person: Person | None, relation: str) -> tuple[tuple
     if relation in EMPTY:
         return (), []
     key, rows = SEEN[relation]
-    if relation == "consent_texts":
-        return key, oracle.consent_texts
     if person is None:
-        return key, [p.professional for p in oracle.professionals if _is_bookable(p) and p.professional]
+        return key, list(_PUBLIC_ROWS[relation](oracle)) if relation in PUBLIC else []
     return key, list(rows(oracle, person))
+
+
+def _bookable_cards(oracle: Oracle) -> list[Row]:
+    return [p.professional for p in oracle.professionals if _is_bookable(p) and p.professional]
+
+
+def _bookable_types(oracle: Oracle) -> list[Row]:
+    return [row for owner, row in oracle.types if _is_bookable(owner) and row["is_public"] and row["is_active"]]
+
+
+_PUBLIC_ROWS: dict[str, Callable[[Oracle], list[Row]]] = {
+    "appointment_types": _bookable_types,
+    "consent_texts": lambda oracle: oracle.consent_texts,
+    "professionals": _bookable_cards,
+}
 
 
 def _is_bookable(person: Person) -> bool:
@@ -114,7 +120,7 @@ def _(oracle: Oracle, person: Person) -> Iterable[Row]:
 @_relation("notifications", "id")
 def _(oracle: Oracle, person: Person) -> Iterable[Row]:
     """Own rows."""
-    return oracle.notifications[person]
+    return [notice.row for notice in oracle.notifications[person]]
 
 
 @_relation("blocked_professionals", "survivor_id", "professional_id")
@@ -126,7 +132,50 @@ def _(oracle: Oracle, person: Person) -> Iterable[Row]:
 @_relation("access_log", "id")
 def _(oracle: Oracle, person: Person) -> Iterable[Row]:
     """Who opened my reports."""
-    return oracle.access_log[person]
+    return [entry.row for entry in oracle.access_log[person]]
+
+
+@_relation("appointment_clients", "appointment_id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """The professional only."""
+    return [one.client for one in oracle.appointments if one.client and one.professional is person]
+
+
+@_relation("appointment_types", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Own ones, and what visitors may book."""
+    own = [row for owner, row in oracle.types if owner is person]
+    return own + [row for row in _bookable_types(oracle) if row not in own]
+
+
+@_relation("availability_rules", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Own ones."""
+    return [row for row, _ in oracle.hours.get(person, {}).values()]
+
+
+@_relation("availability_exceptions", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Own ones."""
+    return [row for row, _, _ in oracle.exceptions.get(person, [])]
+
+
+@_relation("scheduling_preferences", "professional_id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Own row."""
+    return [oracle.preferences[person]] if person in oracle.preferences else []
+
+
+@_relation("verification_documents", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Own ones; administrators all."""
+    return [row for owner, row in oracle.documents if owner is person or person.is_admin]
+
+
+@_relation("hand_overs", "id")
+def _(oracle: Oracle, person: Person) -> Iterable[Row]:
+    """Who asks, and whose consent it needs; the colleague knows their offer and no more."""
+    return [one.row for one in oracle.hand_overs if person in (one.offer.owner, one.offer.report.owner)]
 
 
 @_relation("consent_texts", "purpose", "version")
@@ -213,7 +262,7 @@ def _(oracle: Oracle, person: Person) -> Iterable[Row]:
 def _progress(oracle: Oracle, report: Report) -> Row:
     services = {kind: _service_stage(oracle, report, kind) for kind in report.row["required_services"]}
     # A survivor reads the appointments of offers that they see.
-    mine = [a for a in oracle.appointments if a.offer.report is report and a.offer.status in _HELD]
+    mine = [a for a in oracle.appointments if a.offer and a.offer.report is report and a.offer.status in _HELD]
     coming = sorted((a for a in mine if a.is_live and a.starts > oracle.now), key=lambda a: a.starts)
     return Row(
         report_id=report.row.cell("report_id"),

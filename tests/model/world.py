@@ -6,23 +6,37 @@ start of the walk plus what has passed in it by request; the seconds that a walk
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.database.slot_oracle import Span
 from tests.model.cells import Row, Unknown, between, moment
-from tests.model.people import Appointment, Consent, Offer, Person, Report, Service
+from tests.model.people import (
+    Appointment,
+    Consent,
+    HandOver,
+    Notice,
+    Offer,
+    Opening,
+    Person,
+    Report,
+    Service,
+)
 
 #: Relation → its rows, by actor: what was seen after a step.
 Views = dict[str, dict[str, list[dict[str, Any]]]]
 
-_FAR = timedelta(days=400)
+#: Rows that the server dates by its own clock and not by that of the rules lie between the two.
+_FAR = timedelta(days=366 * 40)
 
 
 class World:
     """State, and the rows that everything that happens leaves behind."""
 
-    def __init__(self, start: datetime) -> None:
+    def __init__(self, start: datetime, real: datetime) -> None:
         self.start = start
+        self._real = real
         self.passed = timedelta()
         self.people: dict[str, Person] = {}
         self.services: list[Service] = []
@@ -30,10 +44,10 @@ class World:
         self.appointments: list[Appointment] = []
         #: (survivor, professional) → row.
         self.blocks: dict[tuple[Person, Person], Row] = {}
-        #: Reader → rows.
-        self.notifications: dict[Person, list[Row]] = {}
-        #: Survivor → rows.
-        self.access_log: dict[Person, list[Row]] = {}
+        self.notifications: dict[Person, list[Notice]] = {}
+        #: Survivor → entries.
+        self.access_log: dict[Person, list[Opening]] = {}
+        self.hand_overs: list[HandOver] = []
         #: Survivor → what they consented to.
         self.consents: list[Consent] = []
         self.consent_texts = [
@@ -54,6 +68,18 @@ class World:
         self.note_versions: list[tuple[Offer, Row]] = []
         #: (reader, offer) → when they were last told that a message waits.
         self.told_of_messages: dict[tuple[Person, Offer], datetime] = {}
+        #: Professional → id → (row, (weekday, first and last minute of the day)).
+        self.hours: dict[Person, dict[str, tuple[Row, tuple[int, int, int]]]] = {}
+        #: Professional → (row, kind, span).
+        self.exceptions: dict[Person, list[tuple[Row, str, Span]]] = {}
+        self.preferences: dict[Person, Row] = {}
+        #: (professional, row): the kinds of session that they offer, and the papers that they presented.
+        self.types: list[tuple[Person, Row]] = []
+        self.documents: list[tuple[Person, Row]] = []
+        #: When it was last looked for reminders that have come due.
+        self.reminded: datetime | None = None
+        #: When it was last looked for what is kept too long.
+        self.purged: datetime | None = None
         #: What was seen after the step that is being foretold: consulted only for what is left open.
         self.seen: Views = {}
 
@@ -68,12 +94,21 @@ class World:
 
     def written(self) -> Unknown:
         """A timestamp of writing, of which the contract does not say by which clock it goes."""
-        return between(self.start, self.start + _FAR)
+        return between(min(self.start, self._real), max(self.start, self._real) + _FAR)
+
+    def new_case_code(self) -> Unknown:
+        """A code that the server chooses."""
+        return Unknown(lambda code: isinstance(code, str) and len(code) == 12)
 
     @property
     def offers(self) -> list[Offer]:
         """All offers, oldest first."""
         return [offer for report in self.reports for offer in report.offers]
+
+    @property
+    def bookings(self) -> dict[str, Appointment]:
+        """Manage token → the booking that it opens."""
+        return {one.token: one for one in self.appointments if one.token}
 
     @property
     def professionals(self) -> list[Person]:
@@ -138,50 +173,57 @@ class World:
 
     # What happened
 
-    def notify(self, reader: Person | None, kind: str, **about: Any) -> None:
-        """Tell somebody; `about` holds ids or the cells that stand for them."""
-        if reader is None:
+    def notify(
+        self,
+        reader: Person | None,
+        kind: str,
+        *,
+        offer: Offer | None = None,
+        appointment: Appointment | None = None,
+        report: Report | None = None,
+    ) -> None:
+        """Tell somebody who has an account."""
+        if reader is None or reader not in self.notifications:
             return
-        self.notifications[reader].append(
-            Row(
-                **{
-                    "id": Unknown(),
-                    "user_id": reader.id,
-                    "kind": kind,
-                    "matched_services": None,
-                    "appointment_id": None,
-                    "report_id": None,
-                    "read_at": None,
-                    "created_at": self.moment(),
-                }
-                | about
-            )
+        row = Row(
+            id=Unknown(),
+            user_id=reader.id,
+            kind=kind,
+            matched_services=offer and offer.row.cell("id"),
+            appointment_id=appointment and appointment.row.cell("appointment_id"),
+            report_id=report and report.row.cell("report_id"),
+            read_at=None,
+            created_at=self.moment(),
         )
+        self.notifications[reader].append(Notice(row, self.now, kind, offer, appointment, report))
 
     def notify_parties(self, appointment: Appointment, kind: str) -> None:
         """Tell both sides of an appointment."""
         for party in appointment.parties:
-            self.notify(
-                party,
-                kind,
-                matched_services=appointment.offer.row.cell("id"),
-                appointment_id=appointment.row.cell("appointment_id"),
-            )
+            self.notify(party, kind, offer=appointment.offer, appointment=appointment)
 
-    def log_access(self, report: Report, **cells: Any) -> None:
+    def log_access(
+        self,
+        report: Report,
+        actor: Person,
+        role: str,
+        door: str,
+        *,
+        offer: Offer | None = None,
+        reason: str | None = None,
+    ) -> None:
         """Somebody opened a report."""
-        self.access_log[report.owner].append(
-            Row(
-                **{
-                    "id": Unknown(),
-                    "report_id": report.row.cell("report_id"),
-                    "match_id": None,
-                    "reason": None,
-                    "opened_at": self.moment(),
-                }
-                | cells
-            )
+        row = Row(
+            id=Unknown(),
+            report_id=report.row.cell("report_id"),
+            match_id=offer and offer.row.cell("id"),
+            actor_id=actor.id,
+            actor_role=role,
+            door=door,
+            reason=reason,
+            opened_at=self.moment(),
         )
+        self.access_log[report.owner].append(Opening(row, self.now, report, offer, actor))
 
     def consent(self, report: Report, purpose: str) -> None:
         """The survivor consents, in the present words; a consent that holds is not written twice."""
@@ -200,11 +242,42 @@ class World:
             )
             self.consents.append(Consent(row, report, purpose))
 
-    def end_consents(self, report: Report) -> None:
-        """Nothing of this report is consented to any more."""
+    def end_consents(self, report: Report, *purposes: str) -> None:
+        """These purposes, or all, of this report are not consented to any more."""
         for consent in self.consents:
-            if consent.report is report and not consent.row.cell("withdrawn_at"):
+            if consent.report is report and consent.withdrawn is None and (not purposes or consent.purpose in purposes):
+                consent.withdrawn = self.now
                 consent.row.set(withdrawn_at=self.moment())
+
+    def set_offer(self, offer: Offer, status: str, **cells: Any) -> None:
+        """An offer changes its state; one that ends takes along the hand-over that hangs on it."""
+        before = offer.status
+        if "closed_at" in cells:
+            offer.closed = self.now
+        offer.row.set(match_status_type=status, **cells)
+        if status == before or before not in ("pending", "accepted") or status == "accepted":
+            return
+        for hand_over in self.hand_overs:
+            if hand_over.is_open and offer in (hand_over.offer, hand_over.offered):
+                hand_over.row.set(status="lapsed", finished_at=self.moment())
+                if hand_over.offered and hand_over.offered.status == "pending":
+                    self.set_offer(hand_over.offered, "withdrawn", closed_at=self.moment())
+                self.end_consents(offer.report, "hand_over")
+                for party in (hand_over.offer.owner, offer.report.owner):
+                    self.notify(party, "hand_over_answered", offer=hand_over.offer)
+
+    def cancel_appointment(self, appointment: Appointment, caller: Person | None, reason: str | None) -> None:
+        """A live appointment takes place no more."""
+        appointment.held_until = None
+        appointment.row.set(
+            status="cancelled",
+            cancel_reason=reason,
+            cancelled_by=caller.id if caller else None,
+            held_until=None,
+            sequence=appointment.row["sequence"] + 1,
+            updated_at=self.moment(),
+        )
+        self.notify_parties(appointment, "appointment_cancelled")
 
     # What is true
 
@@ -222,13 +295,21 @@ class World:
             and not offer.row.cell("professional_completed_at")
         )
 
-    def is_free(self, parties: list[Person], starts: datetime, ends: datetime) -> bool:
-        """Whether none of them meets anybody in that time."""
+    def is_free(
+        self,
+        professional: Person,
+        survivor: Person | None,
+        starts: datetime,
+        ends: datetime,
+        besides: Callable[[Appointment], bool] = lambda appointment: False,
+    ) -> bool:
+        """Whether neither meets anybody in that time, as far as it is not in an appointment left out of account."""
         return not any(
             appointment.is_live
             and appointment.starts < ends
             and starts < appointment.ends
             # One side only: a professional who meets as a survivor is two calendars.
-            and (appointment.parties[0] is parties[0] or appointment.parties[1] is parties[1])
+            and (appointment.professional is professional or (survivor and appointment.survivor is survivor))
+            and not besides(appointment)
             for appointment in self.appointments
         )
