@@ -22,14 +22,14 @@ r"""The worker's environment, read once into frozen settings that redact themsel
 | `SAUTI_LEASE_SECONDS` | `20` | how long a claim holds without a sign of life; within this and one poll interval a dead worker's jobs are rescued |
 | `SAUTI_GRACE_SECONDS` | `20` | time for running jobs after SIGTERM; then they are handed back |
 | `SAUTI_JOB_SECONDS` | `120` | longest run of one attempt |
-| `SAUTI_METRICS_PORT` | none: off | port of `/healthz` and `/metrics`; `0` picks a free one |
 | `SAUTI_LONGEST_RETRY_SECONDS` | `900` | longest pause between two attempts of a job; it begins at 2 s and doubles |
+| `SAUTI_METRICS_PORT` | none: off | port of `/healthz` and `/metrics`; `0` picks a free one |
 | `SAUTI_METRICS_HOST` | `127.0.0.1` | address that port is bound to |
 | `SAUTI_WORKER_ID` | host and process id | name in the outbox and in the log |
 | `SAUTI_GOOGLE_CLIENT_ID`, `…_CLIENT_SECRET`, `…_API_URL`, `…_OAUTH_URL` | none, Google's own | Google Calendar |
 | `SAUTI_MICROSOFT_CLIENT_ID`, `…_CLIENT_SECRET`, `…_API_URL`, `…_OAUTH_URL` | none, Microsoft's own | Microsoft Graph |
-"""  # noqa: E501
 | `SAUTI_PUSH_URL` | none: calendars are read by the clock | public `https` address of the Edge Functions, where Google and Microsoft tell of changes |
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -107,6 +107,7 @@ class WorkerSettings(ProjectSettings):
     lease_seconds: int = Field(default=20, ge=1, le=3600)
     grace_seconds: float = Field(default=20.0, ge=0, le=3600)
     job_seconds: Seconds = 120.0
+    longest_retry_seconds: Seconds = 900.0
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     metrics_host: str = "127.0.0.1"
     worker_id: str = Field(default_factory=lambda: _process_name(), min_length=1, max_length=100)
@@ -128,6 +129,16 @@ class WorkerSettings(ProjectSettings):
     def _are_web_addresses(cls, value: str | None) -> str | None:
         return None if value is None else _web_address(value)
 
+    @field_validator("push_url")
+    @classmethod
+    def _is_told_in_secret(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        address = _web_address(value)
+        if not address.startswith("https:") and not _is_loopback(address):
+            raise ValueError("expected an https address: channel tokens travel to it")
+        return address
+
     @field_validator("provider_rates", mode="before")
     @classmethod
     def _are_rates(cls, value: str | dict[str, float]) -> dict[str, float]:
@@ -144,17 +155,14 @@ class WorkerSettings(ProjectSettings):
     @classmethod
     def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-    @field_validator("push_url")
-    @classmethod
-    def _is_told_in_secret(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        address = _web_address(value)
-        if not address.startswith("https:") and not _is_loopback(address):
-            raise ValueError("expected an https address: channel tokens travel to it")
-        return address
-
             SmtpAddress.parse(value.get_secret_value())
+        return value
+
+    @field_validator("bounce_address")
+    @classmethod
+    def _is_mailbox(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_mailbox(value)
         return value
 
     @field_validator("mail_from")
@@ -183,6 +191,14 @@ def _process_name() -> str:
     return f"{socket.gethostname()[:80]}-{os.getpid()}"
 
 
+def _is_loopback(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _web_address(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -201,11 +217,3 @@ def _variable(location: tuple[int | str, ...]) -> str:
 
 def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ")
-def _is_loopback(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-

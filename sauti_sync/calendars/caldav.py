@@ -175,6 +175,9 @@ class CalDavCalendar:
         """Name of the resource with this UID, or None (also when the server cannot search)."""
         query = _FIND.format(uid=escape(uid)).encode()
         answer = await self._request("REPORT", "", query, {"Content-Type": "application/xml", "Depth": "1"})
+        if answer.status == 401 or (answer.status not in _CANNOT and isinstance(_verdict(answer), Retryable)):
+            # No answer is not the answer that there is none: an event could be left standing for ever.
+            raise _verdict(answer)
         if answer.status != 207 or b"<!" in answer.body:  # no document type, hence no entities to expand
             return None
         try:
@@ -182,9 +185,6 @@ class CalDavCalendar:
         except ElementTree.ParseError:
             return None
         folder = urlsplit(self._collection).path
-        if answer.status == 401 or (answer.status not in _CANNOT and isinstance(_verdict(answer), Retryable)):
-            # No answer is not the answer that there is none: an event could be left standing for ever.
-            raise _verdict(answer)
         for href in hrefs:
             path = urlsplit(href).path
             if path.startswith(folder) and _RESOURCE.fullmatch(path.removeprefix(folder)):
@@ -223,6 +223,8 @@ class CalDavCalendar:
 
 
 _CALENDAR = "text/calendar; charset=utf-8; component=VEVENT"
+#: About this calendar, not about its server.
+_CANNOT = (501, 507)
 
 
 def _verdict(answer: _Answer) -> SautiError:
@@ -230,8 +232,6 @@ def _verdict(answer: _Answer) -> SautiError:
     if status in (401, 403):
         return Permanent("needs_reauth")
     if status in (404, 409, 410):  # 409: RFC 4918's answer to a missing parent collection
-#: About this calendar, not about its server.
-_CANNOT = (501, 507)
         return Permanent("calendar_not_found")
     if 300 <= status < 400:
         # Followed, a redirect would carry the password to an address that its owner never named.
