@@ -103,6 +103,17 @@ def doctor(
     _exit_with(lambda: run_doctor(json, probe))
 
 
+def bounces(
+    recipient: Annotated[
+        str | None, typer.Option(help="Address that the report came to. [default: as its headers say]")
+    ] = None,
+) -> None:
+    """Take one delivery report from standard input; stop mail to an address that does not work, and tell its owner."""
+    from sauti_sync.commands.bounces import take_bounce
+
+    _exit_with(lambda: take_bounce(recipient, sys.stdin.buffer))
+
+
 @jobs.command("list")
 def list_jobs(
     state: Annotated[str | None, typer.Option(help="Only pending, running, done or dead ones.")] = None,
@@ -187,6 +198,7 @@ if _is_there("benchmarks"):
     app.command(context_settings=PASS_ON)(bench)
 app.command()(worker)
 app.command()(doctor)
+app.command()(bounces)
 app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
 app.add_typer(cal_com, name="cal-com")

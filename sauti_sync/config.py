@@ -7,6 +7,7 @@ r"""The worker's environment, read once into frozen settings that redact themsel
 | `SAUTI_APP_URL` | required | the link in every message and calendar entry |
 | `SAUTI_SMTP_URL` | none: no mail jobs | `smtp://` or `smtps://[user:password@]host[:port]`; `?starttls=auto\|require\|never` on `smtp://`, by default `require` with a password and `auto` without |
 | `SAUTI_MAIL_FROM` | required for mail | sender, `Name <address>` or an address |
+| `SAUTI_BOUNCE_ADDRESS` | none: the sender | mailbox that `sauti-sync bounces` reads; mail that cannot be delivered comes back to it under a reference |
 | `SAUTI_SMS_PROVIDER` | none: no SMS jobs | `africastalking` or `twilio` |
 | `SAUTI_SMS_ACCOUNT`, `SAUTI_SMS_SECRET` | required for SMS | user name and API key, or account SID and auth token |
 | `SAUTI_SMS_FROM` | required for Twilio | sender id, number or messaging service |
@@ -46,6 +47,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sauti_sync.credentials import TokenKeys
 from sauti_sync.errors import ConfigurationError
 from sauti_sync.lanes import DEFAULT_RATES, parse_rates
+from sauti_sync.messages.return_path import parse_mailbox
 from sauti_sync.messages.sender import Sender
 from sauti_sync.messages.smtp_address import SmtpAddress
 
@@ -84,12 +86,25 @@ class ProjectSettings(BaseSettings):
         raise ConfigurationError(problems)
 
 
+class BounceSettings(ProjectSettings):
+    """What `sauti-sync bounces` needs."""
+
+    bounce_address: str
+
+    @field_validator("bounce_address")
+    @classmethod
+    def _is_mailbox(cls, value: str) -> str:
+        parse_mailbox(value)
+        return value
+
+
 class WorkerSettings(ProjectSettings):
     """Everything of the table above."""
 
     app_url: str
     smtp_url: SecretStr | None = None
     mail_from: str | None = None
+    bounce_address: str | None = None
     sms_provider: Literal["africastalking", "twilio"] | None = None
     sms_account: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
     sms_secret: SecretStr | None = None

@@ -16,6 +16,7 @@ from sauti_sync.handlers.mail import MailHandler
 from sauti_sync.handlers.probe import ProbeHandler
 from sauti_sync.handlers.sms import SmsHandler
 from sauti_sync.messages.africas_talking import AfricasTalking
+from sauti_sync.messages.return_path import ReturnPath
 from sauti_sync.messages.sender import Sender
 from sauti_sync.messages.sms import SmsTransport
 from sauti_sync.messages.smtp import SmtpTransport
@@ -32,7 +33,7 @@ def handlers_for(settings: WorkerSettings, call: Caller) -> dict[str, Handler]:
     if settings.smtp_url is not None and settings.mail_from is not None:
         sender = Sender.parse(settings.mail_from)
         transport = SmtpTransport(SmtpAddress.parse(settings.smtp_url.get_secret_value()), sender)
-        handlers["mail"] = MailHandler(transport, sender, settings.app_url)
+        handlers["mail"] = MailHandler(transport, sender, settings.app_url, _return_path(settings))
     if (sms := _sms_transport(settings)) is not None:
         handlers["sms"] = SmsHandler(sms, settings.app_url, settings.sms_country_code)
     if settings.token_keys is not None:
@@ -43,6 +44,12 @@ def handlers_for(settings: WorkerSettings, call: Caller) -> dict[str, Handler]:
         handlers["calendar_pull"] = CalendarPullHandler(calendars, records, Channels(records, settings.push_url))
         handlers["calendar_disconnect"] = CalendarDisconnectHandler(calendars)
     return handlers
+
+
+def _return_path(settings: WorkerSettings) -> ReturnPath | None:
+    if settings.bounce_address is None:
+        return None
+    return ReturnPath.of(settings.bounce_address, settings.supabase_service_role_key.get_secret_value())
 
 
 def _sms_transport(settings: WorkerSettings) -> SmsTransport | None:

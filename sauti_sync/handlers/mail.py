@@ -8,6 +8,7 @@ from sauti_sync.events import Json, Lease
 from sauti_sync.handlers.message_context import MessageContext
 from sauti_sync.messages import render
 from sauti_sync.messages.mail import compose
+from sauti_sync.messages.return_path import ReturnPath
 from sauti_sync.messages.sender import Sender, parse_address
 from sauti_sync.messages.smtp import MailTransport
 
@@ -15,10 +16,13 @@ from sauti_sync.messages.smtp import MailTransport
 class MailHandler:
     """Renders the message in the reader's language and zone, and hands it over."""
 
-    def __init__(self, transport: MailTransport, sender: Sender, link: str) -> None:
+    def __init__(
+        self, transport: MailTransport, sender: Sender, link: str, return_path: ReturnPath | None = None
+    ) -> None:
         self._transport = transport
         self._sender = sender
         self._link = link
+        self._return_path = return_path
 
     async def handle(self, context: Json, lease: Lease) -> Json:
         """Send once; after a crash it may be sent once more, with the same Message-ID."""
@@ -29,7 +33,8 @@ class MailHandler:
             raise Permanent("address_invalid") from None
         message = compose(due.text(self._link), self._sender, to, due.message.id, self._calendar(due))
         lease.check()
-        await self._transport.send(message, to.addr_spec)
+        back = self._return_path.address(due.message.id, due.message.to) if self._return_path else None
+        await self._transport.send(message, to.addr_spec, back)
         return {"outcome": "sent"}
 
     async def close(self) -> None:

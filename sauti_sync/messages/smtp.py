@@ -18,6 +18,7 @@ from typing import Protocol
 import aiosmtplib
 
 from sauti_sync.errors import Outage, Permanent, Retryable
+from sauti_sync.messages.bounces import is_about_address
 from sauti_sync.messages.sender import Sender
 from sauti_sync.messages.smtp_address import SmtpAddress, StartTls
 
@@ -29,7 +30,7 @@ _IDLE_CONNECTIONS = 4
 class MailTransport(Protocol):
     """Anything that can hand a message over."""
 
-    async def send(self, message: EmailMessage, to: str) -> None:
+    async def send(self, message: EmailMessage, to: str, return_path: str | None = None) -> None:
         """Returns once the other side has accepted the message; raises Retryable or Permanent."""
 
     async def close(self) -> None:
@@ -54,15 +55,15 @@ class SmtpTransport:
         self._trust = trust
         self._idle: deque[tuple[float, aiosmtplib.SMTP]] = deque()
 
-    async def send(self, message: EmailMessage, to: str) -> None:
-        """Hand over one message to one reader.
+    async def send(self, message: EmailMessage, to: str, return_path: str | None = None) -> None:
+        """Hand over one message to one reader; without a return path it comes back to the sender.
 
         Raises Permanent for 5xx answers about this message, Retryable for everything else. A connection lost
         after DATA is Retryable: the server may have accepted, and a second copy is better than none.
         """
         connection = await self._connection()
         try:
-            await self._deliver(connection, message, to)
+            await self._deliver(connection, message, to, return_path)
         except BaseException:
             connection.close()
             raise
@@ -124,17 +125,23 @@ class SmtpTransport:
             raise
         return connection
 
-    async def _deliver(self, connection: aiosmtplib.SMTP, message: EmailMessage, to: str) -> None:
+    async def _deliver(
+        self, connection: aiosmtplib.SMTP, message: EmailMessage, to: str, return_path: str | None
+    ) -> None:
         del message["Date"]
         message["Date"] = format_datetime(datetime.now(UTC))
+        # A report needs our headers at most (RFC 3461): the text is nobody's on its way back.
+        reports = return_path is not None and connection.supports_extension("dsn")
         try:
             await connection.sendmail(
-                self._sender.address.addr_spec,
+                return_path or self._sender.address.addr_spec,
                 [to],
                 message.as_bytes(policy=SMTP_POLICY),
+                mail_options=["RET=HDRS"] if reports else [],
+                rcpt_options=["NOTIFY=FAILURE"] if reports else [],
             )
         except aiosmtplib.SMTPRecipientsRefused as refusal:
-            raise _verdict(refusal.recipients[0].code if refusal.recipients else 0, "recipient") from None
+            raise _recipient_verdict(refusal) from None
         except aiosmtplib.SMTPSenderRefused as refusal:
             raise _verdict(refusal.code, "sender") from None
         except aiosmtplib.SMTPResponseException as refusal:
@@ -147,6 +154,16 @@ async def _part(connection: aiosmtplib.SMTP) -> None:
     with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
         await connection.quit(timeout=1.0)
     connection.close()
+
+
+def _recipient_verdict(refusal: aiosmtplib.SMTPRecipientsRefused) -> Retryable | Permanent:
+    if not refusal.recipients:
+        return _verdict(0, "recipient")
+    code, words = refusal.recipients[0].code, refusal.recipients[0].message
+    status = words.partition(" ")[0]  # RFC 2034: an enhanced status comes first
+    if 500 <= code < 600 and is_about_address(status):
+        return Permanent("recipient_unknown")
+    return _verdict(code, "recipient")
 
 
 def _verdict(code: int, what: str) -> Retryable | Permanent:

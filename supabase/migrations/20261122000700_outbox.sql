@@ -110,6 +110,23 @@ comment on table private.reminder_marks is 'How far reminders have got: for each
 comment on column private.reminder_marks.lead_minutes is 'One of message_settings.reminder_minutes.';
 comment on column private.reminder_marks.reminded_until is 'Later appointments are still to be reminded of.';
 
+-- supabase/schemas/70_outbox/address_digest.sql
+-- What is kept of an address that mail did not reach: enough to know it again, too little to write to.
+--
+-- Called where mail is about to go, and where it failed; sauti_sync/messages/return_path.py computes the same. Locks: none.
+
+create or replace function private.address_digest(address text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select left(encode(sha256(convert_to(address, 'UTF8')), 'hex'), 10);
+$$;
+comment on function private.address_digest(text) is 'The first 40 bits of SHA-256, in hexadecimal digits.';
+revoke all on function private.address_digest(text) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/70_outbox/appointment_facts.sql
 -- What a calendar may know of an appointment: times, state, link. Never a name, a service or an incident.
 --
@@ -263,7 +280,11 @@ begin
     when 'appointment_reminder' then v_appointment.status = 'confirmed' and v_appointment.appointment_date > private.clock()
     when 'appointment_changed' then v_appointment.status in ('requested', 'confirmed')
     else v_appointment.status = 'cancelled'
-  end) then
+  end) or exists (
+    select 1
+    from private.undeliverable_addresses as u
+    where u.appointment_id = v_appointment.appointment_id and u.address_digest = private.address_digest(v_client.client_email)
+  ) then
     return null;
   end if;
   return jsonb_build_object(
@@ -465,6 +486,7 @@ set search_path = ''
 as $$
 declare
   v_job private.outbox_jobs;
+  v_context jsonb;
   v_state text;
   -- Not tried: a restart, or a provider that is down, costs no attempt and is not this job's failure.
   v_handed_back boolean := error in ('worker_stopped', 'provider_paused') and retry_in_seconds is not null;
@@ -487,6 +509,19 @@ begin
   where j.id = v_job.id;
   if (v_job.kind = 'calendar_event' or (v_job.kind = 'calendar_pull' and v_state = 'dead')) and not v_handed_back then
     perform private.record_calendar_failure(v_job.appointment_id, v_job.connection_id, fail_job.error);
+  end if;
+  if v_job.kind = 'mail' and fail_job.error = 'recipient_unknown' then
+    -- The mail server knows at once what others tell by sending the mail back.
+    v_context := case
+      when v_job.client_template is not null then private.client_mail_context(v_job)
+      else private.message_context(v_job.notification_id)
+    end;
+    if v_context ->> 'kind' = 'mail' then
+      perform private.mark_undeliverable(
+        (select n.user_id from public.notifications as n where n.id = v_job.notification_id), v_job.appointment_id,
+        private.address_digest(v_context -> 'message' ->> 'to')
+      );
+    end if;
   end if;
   return v_state;
 end;
@@ -702,6 +737,40 @@ comment on function public.list_jobs(text, integer) is
 revoke all on function public.list_jobs(text, integer) from public, anon, authenticated, service_role;
 grant execute on function public.list_jobs(text, integer) to service_role;
 
+-- supabase/schemas/70_outbox/mark_undeliverable.sql
+-- Mail to an address goes nowhere: no more of it is sent, and whoever can correct it is told, once and in the app.
+--
+-- Called by record_bounce and fail_job. Of a person's address the person is told, of an outside client's the professional.
+-- Another address is another digest, so a corrected one is served at once. Locks: none.
+
+create or replace function private.mark_undeliverable(user_id uuid, appointment_id uuid, address_digest text)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  insert into private.undeliverable_addresses (user_id, appointment_id, address_digest)
+  values (mark_undeliverable.user_id, mark_undeliverable.appointment_id, mark_undeliverable.address_digest)
+  on conflict do nothing;
+  if not found then
+    return false;
+  end if;
+  perform private.notify(
+    array[coalesce(
+      mark_undeliverable.user_id,
+      (select a.professional_id from public.appointments as a where a.appointment_id = mark_undeliverable.appointment_id)
+    )],
+    'mail_undeliverable',
+    appointment_id => mark_undeliverable.appointment_id
+  );
+  return true;
+end;
+$$;
+comment on function private.mark_undeliverable(uuid, uuid, text) is 'The address of a person, or of an appointment''s outside client, does not work. → whether that is new.';
+revoke all on function private.mark_undeliverable(uuid, uuid, text) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/70_outbox/message_context.sql
 -- What the message for a notification needs and by which channel it goes, or why there is none to send.
 --
@@ -759,6 +828,8 @@ begin
     when 'cal_com_conflict' then exists (
       select 1 from public.cal_com_conflicts as c where c.professional_id = v_reader.id and c.resolved_at is null
     )
+    -- Of an address of the reader's own, mail tells nobody.
+    when 'mail_undeliverable' then v_notification.appointment_id is not null
     when 'cal_com_needs_attention' then exists (
       select 1 from public.cal_com_connections as c where c.professional_id = v_reader.id and c.status = 'needs_attention'
     )
@@ -787,7 +858,11 @@ begin
       return jsonb_build_object('state', 'postponed', 'until', v_safe_at);
     end if;
   end if;
-  if v_address is null or v_address = '' then
+  if v_address is null or v_address = '' or (v_channel = 'mail' and exists (
+    select 1
+    from private.undeliverable_addresses as u
+    where u.user_id = v_reader.id and u.address_digest = private.address_digest(v_address)
+  )) then
     return null;
   end if;
 
@@ -990,6 +1065,57 @@ comment on function public.queue_probe() is
   'Operators: queues a job that does nothing. → its job_id; list_jobs tells what became of it.';
 revoke all on function public.queue_probe() from public, anon, authenticated, service_role;
 grant execute on function public.queue_probe() to service_role;
+
+-- supabase/schemas/70_outbox/record_bounce.sql
+-- A mail came back: the address that it was sent to is not written to again until it is another one.
+--
+-- Called by `sauti-sync bounces`, which has verified that the report names a return path of ours; the message is a
+-- notification, or a mail to an appointment's outside client. Definer: both are private to their readers. Locks: none.
+
+create or replace function private.record_bounce(message_id uuid, address_digest text)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid;
+  v_appointment_id uuid;
+begin
+  perform private.require_service_role();
+  if message_id is null or address_digest is null or address_digest !~ '^[0-9a-f]{10}$' then
+    perform private.raise_error('invalid_input', 'message_id or address_digest');
+  end if;
+  select n.user_id into v_user_id from public.notifications as n where n.id = record_bounce.message_id;
+  if v_user_id is null then
+    select j.appointment_id into v_appointment_id
+    from private.outbox_jobs as j
+    where md5(j.dedupe_key)::uuid = record_bounce.message_id and j.client_template is not null;
+    if v_appointment_id is null then
+      return 'unknown';
+    end if;
+  end if;
+  return case when private.mark_undeliverable(v_user_id, v_appointment_id, address_digest) then 'recorded' else 'known' end;
+end;
+$$;
+comment on function private.record_bounce(uuid, text) is 'Definer: notifications and jobs are not the caller''s. The caller must be the worker''s side with the service key.';
+revoke all on function private.record_bounce(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.record_bounce(uuid, text) to service_role;
+
+create or replace function public.record_bounce(message_id uuid, address_digest text)
+returns text
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.record_bounce(message_id, address_digest);
+$$;
+comment on function public.record_bounce(uuid, text) is
+  'Worker: a mail came back for good; no more is sent to that address, and its owner is told in the app. → text recorded, known, or unknown (a message that is gone). Errors: invalid_input.';
+revoke all on function public.record_bounce(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.record_bounce(uuid, text) to service_role;
 
 -- supabase/schemas/70_outbox/retry_jobs.sql
 -- Dead letters are put back in the queue with a fresh count of attempts.

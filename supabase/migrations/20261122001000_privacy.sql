@@ -547,6 +547,11 @@ begin
       join public.case_note_versions as v on v.note_id = n.id
       where n.professional_id = v_user_id and n.matched_services = any (v_cases)
     ),
+    'undeliverable_addresses', (
+      select coalesce(jsonb_agg(jsonb_build_object('created_at', u.created_at)), '[]')
+      from private.undeliverable_addresses as u
+      where u.user_id = v_user_id
+    ),
     'notifications', (select coalesce(jsonb_agg(n), '[]') from public.notifications as n where n.user_id = v_user_id),
     'calendar_connections', (select coalesce(jsonb_agg(c), '[]') from public.calendar_connections as c where c.user_id = v_user_id),
     'calendar_events', (

@@ -38,7 +38,7 @@ def test_the_environment_of_the_contract_is_read(environment: dict[str, str], mo
     assert settings.supabase_service_role_key.get_secret_value() == "canary.service.key"
     assert (settings.poll_seconds, settings.concurrency, settings.allow_private_caldav) == (0.5, 3, True)
     assert settings.google_client_id is None
-    assert settings.lease_seconds == 30
+    assert settings.lease_seconds == 20
 
 
 def test_secrets_do_not_show_in_repr_dump_or_format(environment: dict[str, str]) -> None:

@@ -22,7 +22,11 @@ begin
     when 'appointment_reminder' then v_appointment.status = 'confirmed' and v_appointment.appointment_date > private.clock()
     when 'appointment_changed' then v_appointment.status in ('requested', 'confirmed')
     else v_appointment.status = 'cancelled'
-  end) then
+  end) or exists (
+    select 1
+    from private.undeliverable_addresses as u
+    where u.appointment_id = v_appointment.appointment_id and u.address_digest = private.address_digest(v_client.client_email)
+  ) then
     return null;
   end if;
   return jsonb_build_object(

@@ -54,6 +54,8 @@ begin
     when 'cal_com_conflict' then exists (
       select 1 from public.cal_com_conflicts as c where c.professional_id = v_reader.id and c.resolved_at is null
     )
+    -- Of an address of the reader's own, mail tells nobody.
+    when 'mail_undeliverable' then v_notification.appointment_id is not null
     when 'cal_com_needs_attention' then exists (
       select 1 from public.cal_com_connections as c where c.professional_id = v_reader.id and c.status = 'needs_attention'
     )
@@ -82,7 +84,11 @@ begin
       return jsonb_build_object('state', 'postponed', 'until', v_safe_at);
     end if;
   end if;
-  if v_address is null or v_address = '' then
+  if v_address is null or v_address = '' or (v_channel = 'mail' and exists (
+    select 1
+    from private.undeliverable_addresses as u
+    where u.user_id = v_reader.id and u.address_digest = private.address_digest(v_address)
+  )) then
     return null;
   end if;
 
