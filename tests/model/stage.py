@@ -30,21 +30,32 @@ VISITOR = "visitor"
 GONE = "gone"
 _SECONDS = 20.0
 _TOKEN_SECONDS = 86400
+#: PostgREST hangs up on whoever has been silent for thirty seconds.
+_IDLE_SECONDS = 10.0
 
 
 class Actor:
     """One key and one kept connection to PostgREST: HTTP/1.1 by hand, because a walk asks three hundred times."""
 
     def __init__(self, port: int, token: str) -> None:
-        self._socket = socket.create_connection((LOOPBACK, port), _SECONDS)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._file = self._socket.makefile("rb")
+        self._port = port
+        self._connect()
         self._headers = (
             f" HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         )
 
+    def _connect(self) -> None:
+        self._socket = socket.create_connection((LOOPBACK, self._port), _SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self._socket.makefile("rb")
+        self._used = time.monotonic()
+
     def send(self, method: str, path: str, body: Any = None, prefer: str = "") -> None:
         """Send a request; `receive` waits for its answer."""
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self.close()
+            self._connect()
+        self._used = time.monotonic()
         data = b"" if body is None else json.dumps(body).encode()
         more = f"Prefer: {prefer}\r\n" if prefer else ""
         head = f"{method} /{path}{self._headers}{more}Content-Length: {len(data)}\r\n\r\n"

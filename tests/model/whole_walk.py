@@ -28,7 +28,8 @@ class Walk(TimeWalk):
         offer = next(offer for offer in self.oracle.offers if offer.owner is self.oracle.people[PROFESSIONALS[0]])
         survivor = offer.report.owner
         if progress > 0:
-            self._accept(offer, self.time_of(1, 4))
+            # Long after the first free time of a day, which may be booked.
+            self._accept(offer, self.time_of(1, 14))
         if progress > 1:
             self._write_message(survivor, offer)
             self._keep_note(offer.owner, offer)
@@ -175,7 +176,9 @@ class Walk(TimeWalk):
 
     # Leaving
 
-    @precondition(lambda self: len(self.oracle.reports) > 2 or self.oracle.appointments)
+    @precondition(
+        lambda self: len(self.oracle.people) > 2 and (len(self.oracle.reports) > 2 or self.oracle.appointments)
+    )
     @transition(who=numbers)
     def leaves(self, who: int) -> None:
         person = pick(self._everybody(), who)
