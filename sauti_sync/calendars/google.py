@@ -33,7 +33,12 @@ _PAGE = 250
 _PAGES = 60
 _ID = re.compile(r"[A-Za-z0-9_@.=-]{1,1024}")
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,254}"')
-_BUSY_LIMITS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "calendarUsageLimitsExceeded"})
+_BUSY_LIMITS = frozenset(
+    {
+        "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "calendarUsageLimitsExceeded",
+        "dailyLimitExceeded",
+    }
+)  # fmt: skip
 #: Google grants a week at most.
 _WATCHED_FOR = timedelta(days=7)
 _FORGOTTEN = frozenset({"fullSyncRequired", "updatedMinTooLongAgo"})
@@ -287,6 +292,9 @@ def _reasons(reply: Reply) -> set[str]:
 def _verdict(reply: Reply) -> SautiError:
     if reply.status == 429 or (reply.status == 403 and _reasons(reply) & _BUSY_LIMITS):
         return Retryable("calendar_rate_limited", reply.retry_after)
+    if reply.status == 403 and "accessNotConfigured" in _reasons(reply):
+        # Ours to correct: the API is switched off for this project, and nobody has to connect again for that.
+        return Outage("oauth_client_refused", 300.0)
     if reply.status == 403:
         return Permanent("needs_reauth")
     if reply.status in (404, 410):

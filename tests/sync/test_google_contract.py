@@ -16,7 +16,7 @@ from sauti_sync import ics
 from sauti_sync.calendars.busy import Window
 from sauti_sync.calendars.google import event_id_of
 from sauti_sync.calendars.interface import RemoteEvent
-from sauti_sync.errors import Permanent
+from sauti_sync.errors import Outage, Permanent, Retryable
 from sauti_sync.events import Job, Lease
 from tests.sync.shelves import WORDS, GoogleShelf
 
@@ -168,3 +168,19 @@ async def test_a_calendar_without_permission_asks_for_a_new_consent(shelf: Googl
     shelf.server.fail(403, body={"error": {"errors": [{"reason": "insufficientPermissions"}]}})
     with pytest.raises(Permanent, match=r"^needs_reauth$"):
         await shelf.calendar.pull(WINDOW, None)
+
+
+async def test_an_api_that_is_switched_off_for_us_stops_nobodys_calendar(shelf: GoogleShelf) -> None:
+    shelf.server.fail(403, body={"error": {"errors": [{"reason": "accessNotConfigured"}]}})
+    with pytest.raises(Outage, match=r"^oauth_client_refused$"):
+        await shelf.calendar.pull(WINDOW, None)
+
+
+@pytest.mark.parametrize(
+    "reason", ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"]
+)
+async def test_a_limit_that_comes_as_403_is_waited_for_as_long_as_asked(shelf: GoogleShelf, reason: str) -> None:
+    shelf.server.fail(403, body={"error": {"errors": [{"reason": reason}]}}, headers={"Retry-After": "7"})
+    with pytest.raises(Retryable, match=r"^calendar_rate_limited$") as verdict:
+        await shelf.calendar.pull(WINDOW, None)
+    assert verdict.value.after == 7
