@@ -107,3 +107,14 @@ def test_rates_are_read_strictly() -> None:
         with pytest.raises(ValueError, match="expected provider=number"):
             parse_rates(wrong)
     assert set(DEFAULT_RATES) == {"google", "microsoft", "caldav", "sms"}
+
+
+@pytest.mark.parametrize("provider", ["google", "microsoft", "caldav"])
+def test_each_calendar_provider_has_a_rate_of_its_own(provider: str) -> None:
+    lanes = Lanes()
+    context = {"connection": {"provider": provider, "calendar_id": "https://one.example/a/"}}
+    lane = lanes.of("calendar_event", context)
+    assert lane is not None
+    assert lanes.of("calendar_pull", context) is lane, "whatever the job"
+    waits = [lane.enter(100.0).seconds for _ in range(200)]
+    assert waits.count(0.0) == DEFAULT_RATES[provider]
