@@ -8,18 +8,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Kind of place and its name: ("answer", actor), ("frame", actor), ("table", relation), ("mail to", ""), ("mail", ""),
-#: ("calendar", owner), ("log", file).
+#: Kind of place and its name: ("answer", actor), ("frame", actor), ("ics", actor), ("mail", reader), ("mail to", ""),
+#: ("sms", ""), ("sms to", ""), ("calendar", owner), ("statistics", asker), ("table", relation), ("log", file),
+#: ("metrics", page), ("command", name). The name ``*`` stands for every place of the kind.
 Place = tuple[str, str]
 
 
 @dataclass(eq=False)
 class Canary:
-    """One value in one field of one person."""
+    """One value of one field; with the account of any of its people it has to go."""
 
     text: str
     what: str
+    people: frozenset[str]
     allowed: set[Place] = field(default_factory=set)
+
+    def may_be_in(self, place: Place) -> bool:
+        """Whether it is no leak there."""
+        return place in self.allowed or (place[0], "*") in self.allowed
 
 
 class Aviary:
@@ -29,32 +35,68 @@ class Aviary:
         self.canaries: list[Canary] = []
         self._numbers = itertools.count(314159)
 
-    def words(self, what: str, *allowed: Place) -> str:
+    def words(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
         """A text that holds a new canary."""
-        return self._keep(f"canary{next(self._numbers)}", what, allowed)
+        return self.keep(f"canary{next(self._numbers)}", what, *allowed, of=of)
 
-    def phone(self, what: str, *allowed: Place) -> str:
-        """A telephone number that does."""
-        return self._keep(f"+254 7{next(self._numbers)}", what, allowed)
+    def phone(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
+        """A telephone number that does: its last digits, however the number is written."""
+        return "+254 " + self.keep(f"712{next(self._numbers)}", what, *allowed, of=of)
 
-    def address(self, what: str, *allowed: Place) -> str:
+    def address(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
         """A mail address that does."""
-        return self._keep(f"canary{next(self._numbers)}@canary.example", what, allowed)
+        return self.keep(f"canary{next(self._numbers)}@canary.example", what, *allowed, of=of)
 
-    def day(self, what: str, *allowed: Place) -> str:
+    def link(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
+        """A web address that does."""
+        return "https://canary.example/" + self.words(what, *allowed, of=of)
+
+    def locale(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
+        """A language tag that does."""
+        return self.keep(f"en-x{next(self._numbers)}", what, *allowed, of=of)
+
+    def digest(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
+        """A SHA-256 in hexadecimal digits that does."""
+        return self.keep(f"{next(self._numbers):064}", what, *allowed, of=of)
+
+    def day(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
         """A day that does; there are enough between 1930 and 2000."""
         number = next(self._numbers) - 314159
-        return self._keep(f"{1930 + number % 70}-0{1 + number // 70 % 9}-17", what, allowed)
+        return self.keep(f"{1930 + number % 70}-0{1 + number // 70 % 9}-17", what, *allowed, of=of)
 
-    def degrees(self, what: str, *allowed: Place) -> float:
+    def time(self, hour: str, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
+        """A time of day that does: ``hour`` and minutes, then a second with fractions."""
+        return self.keep(f"{hour}:07.{next(self._numbers)}", what, *allowed, of=of)
+
+    def degrees(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> float:
         """Half of a place near the equator that does."""
-        return float(self._keep(f"0.{next(self._numbers)}", what, allowed))
+        # A last digit of 0 would not be printed.
+        number = next(number for number in self._numbers if number % 10)
+        return float(self.keep(f"0.{number}", what, *allowed, of=of))
+
+    def keep(self, text: str, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
+        """Watch a text that somebody else has made."""
+        self.canaries.append(Canary(text, what, frozenset(of), set(allowed)))
+        return text
+
+    def allow(self, texts: Iterable[str], *places: Place) -> None:
+        """These may be in these places from now on."""
+        wanted = set(texts)
+        for canary in self.canaries:
+            if canary.text in wanted:
+                canary.allowed.update(places)
+
+    def belong(self, texts: Iterable[str], *people: str) -> None:
+        """These are theirs from now on."""
+        wanted = set(texts)
+        for canary in self.canaries:
+            if canary.text in wanted:
+                canary.people = frozenset(people)
 
     def in_report(self, report: dict[str, Any], place: Place) -> None:
         """The fields of a report may be in this place now."""
-        for canary in self.canaries:
-            if canary.text in json.dumps(report):
-                canary.allowed.add(place)
+        fields = json.dumps(report)
+        self.allow((canary.text for canary in self.canaries if canary.text in fields), place)
 
     def found(self, seen: dict[Place, str]) -> Iterable[tuple[Canary, Place]]:
         """Where the canaries are."""
@@ -63,7 +105,3 @@ class Aviary:
             for canary in self.canaries:
                 if canary.text.lower() in lowered:
                     yield canary, place
-
-    def _keep(self, text: str, what: str, allowed: Iterable[Place]) -> str:
-        self.canaries.append(Canary(text, what, set(allowed)))
-        return text

@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import psycopg
-from psycopg import sql
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -24,6 +23,8 @@ from tests.support.api import Caller
 from tests.support.users import sign_up
 
 _OVER = "it is over"
+#: Zones that nobody lives in but one person of a run.
+_ZONES = ("Pacific/Chatham", "Antarctica/Troll", "Australia/Eucla", "Asia/Kathmandu", "America/St_Johns")
 #: Tables with published changes, which everybody listens to.
 _LIVE = ("matched_services", "appointments", "notifications", "messages")
 
@@ -83,6 +84,19 @@ class Citizen:
     caller: Recorded
     listener: Listener | None = None
     reports: list[dict[str, Any]] = field(default_factory=list)
+    #: Kind of help → the service.
+    services: dict[str, str] = field(default_factory=dict)
+    #: The calendar's folder, when one is connected.
+    calendar_user: str = ""
+    time_zone: str = ""
+    #: The secret address of the subscription.
+    feed: str = ""
+
+    def hang_up(self) -> None:
+        """Close the connections."""
+        self.caller.close()
+        if self.listener:
+            self.listener.close()
 
     @property
     def answer(self) -> Place:
@@ -94,6 +108,21 @@ class Citizen:
         """Where what they hear is."""
         return ("frame", self.name)
 
+    @property
+    def mail(self) -> Place:
+        """Where mails to them are."""
+        return ("mail", self.name)
+
+    @property
+    def calendar(self) -> Place:
+        """Where their connected calendar is."""
+        return ("calendar", self.name)
+
+    @property
+    def ics(self) -> Place:
+        """Where their subscription is."""
+        return ("ics", self.name)
+
 
 class Town:
     """Everything of one run."""
@@ -103,6 +132,7 @@ class Town:
         self.addresses = stack.addresses
         self.chance = random.Random(seed)
         self.aviary = Aviary()
+        self._zones = iter(_ZONES)
         self.sql = psycopg.connect(self.addresses.db_url, autocommit=True)
         self.citizens: dict[str, Citizen] = {}
         keys = {"apikey": self.addresses.service_role_key, "Authorization": f"Bearer {self.addresses.service_role_key}"}
@@ -114,12 +144,12 @@ class Town:
 
     def move_in(self, name: str, user_type: str, *, anonymous: bool = False) -> Citizen:
         """Somebody signs up and fills in a profile."""
-        answer: Place = ("answer", name)
+        aviary, answer, of = self.aviary, ("answer", name), [name]
         everywhere_in_auth = [("table", f"auth.{table}") for table in ("users", "identities")]
         # The Auth server's own log names accounts by their address.
         log = ("table", "auth.audit_log_entries")
-        email = self.aviary.address(f"{name}: account", answer, log, ("mail to", ""), *everywhere_in_auth)
-        display = self.aviary.words(f"{name}: sign-up name", answer, ("table", "public.profiles"), *everywhere_in_auth)
+        email = aviary.address("account", answer, log, ("mail to", ""), *everywhere_in_auth, of=of)
+        display = aviary.words("sign-up name", answer, ("table", "public.profiles"), *everywhere_in_auth, of=of)
         user = sign_up(
             self.addresses, user_type, email=None if anonymous else email, display_name=display, anonymous=anonymous
         )
@@ -127,75 +157,133 @@ class Town:
         citizen.listener = Listener(self.addresses, user.id, user.access_token)
         in_profile = (answer, ("table", "public.profiles"))
         profile = {
-            "phone": self.aviary.phone(f"{name}: phone", *in_profile),
-            "display_name": self.aviary.words(f"{name}: name", *in_profile),
+            "phone": aviary.phone("phone", *in_profile, of=of),
+            "display_name": aviary.words("name", *in_profile, of=of),
+            "locale": aviary.locale("locale", *in_profile, of=of),
         }
-        self._change(citizen, "profiles", profile)
+        if user_type == "survivor":
+            citizen.time_zone = aviary.keep(next(self._zones), "zone", *in_profile, citizen.mail, of=of)
+            profile["time_zone"] = citizen.time_zone
+        self.change(citizen, "profiles", profile)
+        citizen.feed = citizen.caller.call("rotate_calendar_feed")
+        aviary.keep(citizen.feed.rpartition("/")[2].removesuffix(".ics"), "token of the feed", answer, of=of)
         return citizen
 
-    def open_practice(self, citizen: Citizen, *kinds: str) -> None:
-        """A verified professional with services, hours off, a calendar and a public page."""
-        own = citizen.answer
-        self._change(citizen, "professionals", {"is_public_booking": True})
-        decided = {"verification_status": "verified"}
-        self.service.send("PATCH", "/professionals", params={"id": f"eq.{citizen.caller.id}"}, json=decided)
+    def open_practice(self, citizen: Citizen, admin: Citizen, *kinds: str) -> None:
+        """A verified professional with services, papers, hours off and a public page."""
+        aviary, own, of = self.aviary, citizen.answer, [citizen.name]
+        # What a page shows to everybody.
+        public = (("answer", "*"), ("table", "public.professionals"))
+        card = {
+            "is_public_booking": True,
+            "booking_slug": aviary.words("slug", *public, of=of),
+            "professional_title": aviary.words("title", *public, ("table", "public.hand_overs"), of=of),
+            "bio": aviary.words("bio", *public, of=of),
+            "avatar_url": aviary.link("picture", *public, of=of),
+            "languages": [aviary.words("language", *public, ("table", "private.matching_lanes"), of=of)],
+        }
+        self.change(citizen, "professionals", card)
+        known = [own, *(("answer", name) for name in self.citizens if name.startswith(("survivor", "admin")))]
         for kind in kinds:
-            known = [("answer", name) for name in self.citizens if name.startswith(("survivor", "admin"))]
+            places = (("table", "public.support_services"), *known)
+            lanes = ("table", "private.matching_lanes")
             row = {
-                "name": "Help",
+                "name": aviary.words("service", *places, of=of),
                 "service_type": kind,
                 "is_remote": True,
-                "description": self.aviary.words("service", own, ("table", "public.support_services"), *known),
+                "description": aviary.words("description of a service", *places, of=of),
+                "languages": [aviary.words("language of a service", *places, lanes, of=of)],
+                "latitude": aviary.degrees("latitude of a service", *places, of=of),
+                "longitude": aviary.degrees("longitude of a service", *places, of=of),
             }
-            citizen.caller.write("support_services", row)
-        self.service.send(
-            "PATCH", "/support_services", params={"professional_id": f"eq.{citizen.caller.id}"}, json=decided
-        )
+            citizen.services[kind] = citizen.caller.write("support_services", row)["id"]
+        papers = (own, admin.answer, ("table", "public.verification_documents"))
+        paper = {
+            "kind": "licence",
+            "file_name": aviary.words("file", *papers, of=of),
+            "media_type": "application/" + aviary.words("kind of file", *papers, of=of),
+            "size_bytes": 1,
+            "sha256": aviary.digest("digest of a file", *papers, of=of),
+        }
+        citizen.caller.write("verification_documents", paper)
+        decided = (own, admin.answer, ("table", "public.verification_decisions"), ("table", "private.audit_log"))
+        for function, key in [("verify_professional", "professional_id"), ("verify_service", "service_id")]:
+            for one in [citizen.caller.id] if key == "professional_id" else citizen.services.values():
+                note = aviary.words("note of a decision", *decided, of=of)
+                admin.caller.call(function, **{key: one, "status": "verified", "note": note})
         day = datetime.now(UTC).date() + timedelta(days=400)
-        reason = self.aviary.words("absence", own, ("table", "public.availability_exceptions"))
-        citizen.caller.write(
-            "availability_exceptions",
-            {"during": f"[{day},{day + timedelta(days=1)})", "kind": "blocked", "reason": reason},
-        )
+        exceptions = ("table", "public.availability_exceptions")
+        absence = {
+            "during": f"[{day},{day + timedelta(days=1)})",
+            "kind": "blocked",
+            "reason": aviary.words("absence", own, exceptions, of=of),
+        }
+        citizen.caller.write("availability_exceptions", absence)
 
-    def connect_calendar(self, citizen: Citizen) -> None:
-        """A CalDAV calendar, through the Edge Function."""
+    def offer_type(self, citizen: Citizen) -> str:
+        """A type of appointment on the public page; gives back its name."""
+        places = [("answer", "*"), ("frame", "*"), ("table", "public.appointment_types"), _APPOINTMENTS]
+        name = self.aviary.words("type of appointment", *places, of=[citizen.name])
+        citizen.caller.write("appointment_types", {"name": name, "duration_minutes": 60})
+        return name
+
+    def connect_calendar(self, citizen: Citizen, *, full: bool = False) -> None:
+        """A CalDAV calendar, through the Edge Function, with an event of the owner's that nobody else may know."""
         tables = [("table", f"public.{table}") for table in ("calendar_connections", "calendar_events")]
-        login = self.aviary.words(f"{citizen.name}: calendar", citizen.answer, *tables)
-        order = {"url": f"{self.addresses.caldav_url}/{login}/work/", "username": login, "password": PASSWORD}
-        answer = httpx.post(
-            f"{self.addresses.api_url}/functions/v1/api/calendar/caldav",
-            json=order,
-            headers=citizen.caller.user.headers if citizen.caller.user else {},
-            timeout=30,
-            trust_env=False,
+        login = self.aviary.words("calendar", citizen.answer, *tables, of=[citizen.name])
+        citizen.calendar_user = login
+        url = f"{self.addresses.caldav_url}/{login}/work/"
+        title = self.aviary.words("private event", citizen.calendar)
+        start = datetime.now(UTC) + timedelta(days=3)
+        event = (
+            "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//x//EN\r\nBEGIN:VEVENT\r\nUID:mine@elsewhere\r\n"
+            f"DTSTAMP:20260101T000000Z\r\nDTSTART:{start:%Y%m%dT%H%M%SZ}\r\nDURATION:PT1H\r\nSUMMARY:{title}\r\n"
+            "END:VEVENT\r\nEND:VCALENDAR\r\n"
         )
-        assert answer.status_code == 200, answer.text
-        citizen.caller.texts.append(answer.text)
+        with httpx.Client(auth=(login, PASSWORD), trust_env=False, timeout=30) as owner:
+            headers = {"Content-Type": "text/calendar"}
+            owner.put(f"{url}mine.ics", content=event, headers=headers).raise_for_status()
+        answer = self.post(citizen, "api/calendar/caldav", {"url": url, "username": login, "password": PASSWORD})
+        if full:
+            self._patch(citizen, "calendar_connections", {"id": f"eq.{answer['id']}"}, {"detail_level": "full"})
+
+    def connect_cal_com(self, citizen: Citizen) -> tuple[str, str]:
+        """An account there; gives back where it delivers to, and the secret."""
+        link = self.aviary.link(
+            "page at Cal.com", citizen.answer, ("table", "public.cal_com_connections"), of=[citizen.name]
+        )
+        secret = self.aviary.words("secret of a webhook", of=[citizen.name])
+        answer = self.post(citizen, "api/calendar/cal-com", {"booking_link": link, "webhook_secret": secret})
+        return str(answer["webhook_url"]), secret
 
     def report(self, citizen: Citizen) -> None:
         """A report with a canary in every field that can hold one."""
-        here = (citizen.answer, ("table", "public.reports"))
-        aviary, name = self.aviary, citizen.name
+        here, of = (citizen.answer, ("table", "public.reports")), [citizen.name]
+        aviary = self.aviary
         row = {
             "incident_type": "domestic_violence",
             "urgency": self.chance.choice(["low", "medium", "high"]),
             "required_services": self.chance.choice([["counseling"], ["legal_aid"], ["counseling", "legal_aid"]]),
-            "incident_description": aviary.words(f"{name}: story", *here),
-            "incident_date": aviary.day(f"{name}: date", *here),
-            "survivor_name": aviary.words(f"{name}: name in report", *here),
-            "contact_email": aviary.address(f"{name}: contact", *here, ("mail to", "")),
-            "contact_phone": aviary.phone(f"{name}: contact phone", *here),
-            "contact_preference": self.chance.choice(["email", "in_app", "phone_call"]),
-            "emergency_contact": aviary.words(f"{name}: emergency", *here),
-            "preferred_language": aviary.words(f"{name}: language", *here),
-            "special_needs": [aviary.words(f"{name}: need", *here)],
+            "incident_description": aviary.words("story", *here, of=of),
+            "incident_date": aviary.day("date", *here, of=of),
+            "survivor_name": aviary.words("name in a report", *here, of=of),
+            "contact_email": aviary.address("contact", *here, ("mail to", ""), of=of),
+            "contact_phone": aviary.phone("contact phone", *here, ("sms to", ""), of=of),
+            "contact_preference": self.chance.choice(["email", "sms", "in_app", "phone_call"]),
+            "safe_contact_from": aviary.time("00:00", "safe from", *here, of=of),
+            "safe_contact_until": aviary.time("23:59", "safe until", *here, of=of),
+            "emergency_contact": aviary.words("emergency", *here, of=of),
+            "preferred_language": aviary.words("language of a report", *here, of=of),
+            "special_needs": [aviary.words("need", *here, of=of)],
             "consent_location": True,
-            "latitude": aviary.degrees(f"{name}: latitude", *here),
-            "longitude": aviary.degrees(f"{name}: longitude", *here),
+            "latitude": aviary.degrees("latitude", *here, of=of),
+            "longitude": aviary.degrees("longitude", *here, of=of),
             "consent_to_share": self.chance.random() < 0.8,
         }
-        citizen.reports.append(citizen.caller.write("reports", row))
+        report = citizen.caller.write("reports", row)
+        neutral = (citizen.mail, citizen.calendar, citizen.ics)
+        aviary.keep(report["case_code"], "case code", *here, *neutral, of=of)
+        citizen.reports.append(report)
 
     def correct(self, citizen: Citizen) -> None:
         """Other canaries in an own report."""
@@ -203,7 +291,7 @@ class Town:
             return
         report = self.chance.choice(citizen.reports)
         here = (citizen.answer, ("table", "public.reports"))
-        change = {"incident_description": self.aviary.words(f"{citizen.name}: corrected story", *here)}
+        change = {"incident_description": self.aviary.words("corrected story", *here, of=[citizen.name])}
         answer = self._patch(citizen, "reports", {"report_id": f"eq.{report['report_id']}"}, change)
         if answer.status_code == 200:
             report |= change
@@ -218,6 +306,16 @@ class Town:
         )
 
     # Time and the outside world
+
+    def move_out(self, citizen: Citizen) -> None:
+        """Somebody is not asked any more."""
+        del self.citizens[citizen.name]
+        citizen.hang_up()
+
+    def reader_at(self, address: str) -> str:
+        """Who reads mail at an address that was planted: a citizen, or the visitor who gave it with a booking."""
+        (canary,) = [canary for canary in self.aviary.canaries if canary.text == address]
+        return "visitor" if canary.what == "client's address" else min(canary.people)
 
     def pass_hours(self, hours: int) -> None:
         """Move the database's clock; the worker takes the steps that are due."""
@@ -244,41 +342,10 @@ class Town:
         listeners = [citizen.listener for citizen in self.citizens.values() if citizen.listener]
         return all(any(_OVER in frame for frame in listener.frames) for listener in listeners)
 
-    def seen(self) -> dict[Place, str]:
-        """Every place in which a canary could be, as text."""
-        places: dict[Place, str] = {}
-        relations = [name for (name,) in self.sql.execute(_READABLE).fetchall()]
-        for citizen in self.citizens.values():
-            for relation in relations:
-                citizen.caller.get(relation)
-            places[citizen.answer] = "\n".join(citizen.caller.texts)
-            if citizen.listener:
-                places[citizen.frame] = "\n".join(citizen.listener.frames)
-        for (table,) in self.sql.execute(_TABLES).fetchall():
-            name = sql.SQL(".").join(map(sql.Identifier, table.split(".")))
-            rows = self.sql.execute(sql.SQL("select coalesce(json_agg(t), '[]')::text from {} as t").format(name))
-            places["table", table] = str((rows.fetchone() or ("",))[0])
-        mails = httpx.get(f"{self.addresses.mail_url}/messages.json", trust_env=False).json()
-        places["mail to", ""] = json.dumps([mail["to"] for mail in mails])
-        for mail in mails:
-            del mail["to"]
-            mail["headers"] = [header for header in mail["headers"] if header[0].lower() != "to"]
-        places["mail", ""] = json.dumps(mails)
-        calendars = self.addresses.logs.parent / "calendars"
-        entries = [path.read_text() for path in calendars.rglob("*.ics") if ".Radicale.cache" not in path.parts]
-        places["calendar", ""] = "\n".join(entries)
-        for path in self.addresses.logs.iterdir():
-            # What the calendar's host writes into its own log is not ours.
-            if path.name != "radicale.log":
-                places["log", path.name] = path.read_text(errors="replace")
-        return places
-
     def close(self) -> None:
         """Hang up everywhere."""
         for citizen in self.citizens.values():
-            citizen.caller.close()
-            if citizen.listener:
-                citizen.listener.close()
+            citizen.hang_up()
         self.service.close()
         self.sql.close()
 
@@ -286,7 +353,21 @@ class Town:
         self.citizens[name] = Citizen(name, caller)
         return self.citizens[name]
 
-    def _change(self, citizen: Citizen, relation: str, change: dict[str, Any]) -> None:
+    def post(self, citizen: Citizen, path: str, order: dict[str, Any]) -> dict[str, Any]:
+        """A request to an Edge Function, which must succeed."""
+        answer = httpx.post(
+            f"{self.addresses.api_url}/functions/v1/{path}",
+            json=order,
+            headers=citizen.caller.user.headers if citizen.caller.user else {},
+            timeout=30,
+            trust_env=False,
+        )
+        assert answer.status_code == 200, answer.text
+        citizen.caller.texts.append(answer.text)
+        return dict(answer.json())
+
+    def change(self, citizen: Citizen, relation: str, change: dict[str, Any]) -> None:
+        """Change the own row of a relation."""
         answer = self._patch(citizen, relation, {"id": f"eq.{citizen.caller.id}"}, change)
         assert answer.status_code == 200, answer.text
 
@@ -295,15 +376,7 @@ class Town:
         return citizen.caller.send("PATCH", f"/{relation}", params=which, json=change, headers=preference)
 
 
-_READABLE = (
-    "select c.relname from pg_class c where c.relnamespace = 'public'::regnamespace"
-    " and c.relkind in ('r', 'p', 'v', 'm') order by 1"
-)
-_TABLES = (
-    "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-    " where c.relkind in ('r', 'm') and n.nspname in ('public', 'private', 'auth', 'realtime', 'storage')"
-    " and not c.relispartition or (c.relkind = 'p' and n.nspname = 'realtime') order by 1"
-)
+_APPOINTMENTS: Place = ("table", "public.appointments")
 
 
 @contextlib.contextmanager
