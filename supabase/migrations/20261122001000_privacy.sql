@@ -993,6 +993,43 @@ $$;
 comment on function private.record_audit(text, uuid, uuid, jsonb, jsonb) is 'facts stay for ever and hold nothing about a person; actor, subject and detail (ids, reasons) can be erased.';
 revoke all on function private.record_audit(text, uuid, uuid, jsonb, jsonb) from public, anon, authenticated, service_role;
 
+-- supabase/schemas/90_privacy/rewrite_calendar_entries.sql
+-- After a survivor's account has gone: one job for each past session that stands in a professional's calendar.
+--
+-- Called by the erasure of an account. The professional keeps the hour and loses the case code, which is the survivor's:
+-- when the job runs, the appointment belongs to no case any more. Sessions to come are cancelled, and cancelling takes
+-- their entries out. Locks: the entries.
+
+create or replace function private.rewrite_calendar_entries(person_id uuid)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_rewritten integer;
+begin
+  with entries as (
+    update public.calendar_events as e
+    set synced_sequence = a.sequence - 1
+    from public.appointments as a, public.calendar_connections as c
+    where a.survivor_id = person_id and a.matched_services is not null and a.status <> 'cancelled'
+      and e.appointment_id = a.appointment_id and e.sync_status = 'synced'
+      and c.id = e.connection_id and c.user_id <> person_id and c.status = 'active'
+    returning e.appointment_id, e.connection_id
+  )
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
+  select 'calendar_event', 'rewrite:' || e.appointment_id || ':' || e.connection_id,
+    'calendar:' || e.appointment_id || ':' || e.connection_id, e.appointment_id, e.connection_id, private.clock()
+  from entries as e;
+  get diagnostics v_rewritten = row_count;
+  return v_rewritten;
+end;
+$$;
+comment on function private.rewrite_calendar_entries(uuid) is 'Queues what takes a survivor''s case code out of the calendars of others; gives back how many entries.';
+revoke all on function private.rewrite_calendar_entries(uuid) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/90_privacy/seal_audit_log.sql
 -- Seals the ledger entries that are committed and not yet sealed, as one batch.
 --
@@ -1292,6 +1329,7 @@ declare
   v_report public.reports;
   v_reports integer := 0;
   v_cases uuid[];
+  v_key uuid := gen_random_uuid();
 begin
   perform private.lock_parties_of(old.id);
 
@@ -1345,11 +1383,16 @@ begin
   set meeting_url = null, location = null, cancel_reason = null, appointment_type = 'session'
   where a.survivor_id = old.id;
   perform private.bury_calendar_entries(old.id);
+  perform private.rewrite_calendar_entries(old.id);
   -- While the appointments still stand: what is in the person's calendars is told to the worker when a connection goes.
   delete from public.calendar_connections as c where c.user_id = old.id;
   update private.calendar_retirements as t
   set account_label = 'erased', calendar_id = case t.provider when 'caldav' then 'erased' else t.calendar_id end
   where t.user_id = old.id;
+  -- Calendars of one account still wait for each other: giving the access of one back closes them all.
+  update private.outbox_jobs as j
+  set ordering_key = 'disconnect:erased:' || v_key || substr(j.ordering_key, length('disconnect:' || old.id) + 1)
+  where j.kind = 'calendar_disconnect' and starts_with(j.ordering_key, 'disconnect:' || old.id || ':');
   update realtime.messages as m
   set topic = 'erased', payload = '{}'
   where m.topic = 'user:' || old.id;

@@ -18,6 +18,7 @@ declare
   v_report public.reports;
   v_reports integer := 0;
   v_cases uuid[];
+  v_key uuid := gen_random_uuid();
 begin
   perform private.lock_parties_of(old.id);
 
@@ -71,11 +72,16 @@ begin
   set meeting_url = null, location = null, cancel_reason = null, appointment_type = 'session'
   where a.survivor_id = old.id;
   perform private.bury_calendar_entries(old.id);
+  perform private.rewrite_calendar_entries(old.id);
   -- While the appointments still stand: what is in the person's calendars is told to the worker when a connection goes.
   delete from public.calendar_connections as c where c.user_id = old.id;
   update private.calendar_retirements as t
   set account_label = 'erased', calendar_id = case t.provider when 'caldav' then 'erased' else t.calendar_id end
   where t.user_id = old.id;
+  -- Calendars of one account still wait for each other: giving the access of one back closes them all.
+  update private.outbox_jobs as j
+  set ordering_key = 'disconnect:erased:' || v_key || substr(j.ordering_key, length('disconnect:' || old.id) + 1)
+  where j.kind = 'calendar_disconnect' and starts_with(j.ordering_key, 'disconnect:' || old.id || ':');
   update realtime.messages as m
   set topic = 'erased', payload = '{}'
   where m.topic = 'user:' || old.id;
