@@ -67,6 +67,13 @@ class Lease:
         await self._extend(self)
 
 
+class Caller(Protocol):
+    """Calls a function of the database, as `RpcQueue.call` does."""
+
+    async def __call__(self, function: str, /, **arguments: Any) -> Any:
+        """Raises QueueUnavailable, QueueRefused, LeaseLost."""
+
+
 class Handler(Protocol):
     """Carries out jobs of one kind against the outside world."""
 

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from sauti_sync.calendars.interface import Watched
 from sauti_sync.errors import QueueRefused
-from sauti_sync.events import Job, Json
+from sauti_sync.events import Caller, Job, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,6 @@ class Records(Protocol):
 
     async def settle_channel(self, job: Job, channel_id: str, watched: Watched | None) -> None:
         """A channel is open; or, with None, there is none of that id any more. Raises LeaseLost."""
-
-
-class Caller(Protocol):
-    """Calls a function of the database, as `RpcQueue.call` does."""
-
-    async def __call__(self, function: str, /, **arguments: Any) -> Any:
-        """Raises QueueUnavailable, QueueRefused, LeaseLost."""
 
 
 class RpcRecords:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sauti_sync.calendars.channels import Channels
 from sauti_sync.calendars.openers import openers_for
-from sauti_sync.calendars.records import Caller, RpcRecords
+from sauti_sync.calendars.records import RpcRecords
 from sauti_sync.config import WorkerSettings
 from sauti_sync.credentials import TokenKeys
-from sauti_sync.events import Handler
+from sauti_sync.events import Caller, Handler
 from sauti_sync.handlers.calendar_disconnect import CalendarDisconnectHandler
 from sauti_sync.handlers.calendar_event import CalendarEventHandler
 from sauti_sync.handlers.calendar_pull import CalendarPullHandler
@@ -33,7 +33,7 @@ def handlers_for(settings: WorkerSettings, call: Caller) -> dict[str, Handler]:
     if settings.smtp_url is not None and settings.mail_from is not None:
         sender = Sender.parse(settings.mail_from)
         transport = SmtpTransport(SmtpAddress.parse(settings.smtp_url.get_secret_value()), sender)
-        handlers["mail"] = MailHandler(transport, sender, settings.app_url, _return_path(settings))
+        handlers["mail"] = MailHandler(transport, sender, settings.app_url, call, _return_path(settings))
     if (sms := _sms_transport(settings)) is not None:
         handlers["sms"] = SmsHandler(sms, settings.app_url, settings.sms_country_code)
     if settings.token_keys is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sauti_sync import ics
 from sauti_sync.errors import Permanent
-from sauti_sync.events import Json, Lease
+from sauti_sync.events import Caller, Json, Lease
 from sauti_sync.handlers.message_context import MessageContext
 from sauti_sync.messages import render
 from sauti_sync.messages.mail import compose
-from sauti_sync.messages.return_path import ReturnPath
+from sauti_sync.messages.return_path import ReturnPath, address_digest
 from sauti_sync.messages.sender import Sender, parse_address
 from sauti_sync.messages.smtp import MailTransport
 
@@ -17,11 +17,12 @@ class MailHandler:
     """Renders the message in the reader's language and zone, and hands it over."""
 
     def __init__(
-        self, transport: MailTransport, sender: Sender, link: str, return_path: ReturnPath | None = None
+        self, transport: MailTransport, sender: Sender, link: str, call: Caller, return_path: ReturnPath | None = None
     ) -> None:
         self._transport = transport
         self._sender = sender
         self._link = link
+        self._call = call
         self._return_path = return_path
 
     async def handle(self, context: Json, lease: Lease) -> Json:
@@ -34,7 +35,14 @@ class MailHandler:
         message = compose(due.text(self._link), self._sender, to, due.message.id, self._calendar(due))
         lease.check()
         back = self._return_path.address(due.message.id, due.message.to) if self._return_path else None
-        await self._transport.send(message, to.addr_spec, back)
+        try:
+            await self._transport.send(message, to.addr_spec, back)
+        except Permanent as error:
+            if error.symbol == "recipient_unknown":
+                # The server knows at once what others tell by sending the mail back.
+                digest = address_digest(due.message.to)
+                await self._call("record_bounce", message_id=due.message.id, address_digest=digest)
+            raise
         return {"outcome": "sent"}
 
     async def close(self) -> None:

@@ -486,7 +486,6 @@ set search_path = ''
 as $$
 declare
   v_job private.outbox_jobs;
-  v_context jsonb;
   v_state text;
   -- Not tried: a restart, or a provider that is down, costs no attempt and is not this job's failure.
   v_handed_back boolean := error in ('worker_stopped', 'provider_paused') and retry_in_seconds is not null;
@@ -509,19 +508,6 @@ begin
   where j.id = v_job.id;
   if (v_job.kind = 'calendar_event' or (v_job.kind = 'calendar_pull' and v_state = 'dead')) and not v_handed_back then
     perform private.record_calendar_failure(v_job.appointment_id, v_job.connection_id, fail_job.error);
-  end if;
-  if v_job.kind = 'mail' and fail_job.error = 'recipient_unknown' then
-    -- The mail server knows at once what others tell by sending the mail back.
-    v_context := case
-      when v_job.client_template is not null then private.client_mail_context(v_job)
-      else private.message_context(v_job.notification_id)
-    end;
-    if v_context ->> 'kind' = 'mail' then
-      perform private.mark_undeliverable(
-        (select n.user_id from public.notifications as n where n.id = v_job.notification_id), v_job.appointment_id,
-        private.address_digest(v_context -> 'message' ->> 'to')
-      );
-    end if;
   end if;
   return v_state;
 end;
@@ -740,7 +726,7 @@ grant execute on function public.list_jobs(text, integer) to service_role;
 -- supabase/schemas/70_outbox/mark_undeliverable.sql
 -- Mail to an address goes nowhere: no more of it is sent, and whoever can correct it is told, once and in the app.
 --
--- Called by record_bounce and fail_job. Of a person's address the person is told, of an outside client's the professional.
+-- Called by record_bounce. Of a person's address the person is told, of an outside client's the professional.
 -- Another address is another digest, so a corrected one is served at once. Locks: none.
 
 create or replace function private.mark_undeliverable(user_id uuid, appointment_id uuid, address_digest text)
@@ -1069,8 +1055,9 @@ grant execute on function public.queue_probe() to service_role;
 -- supabase/schemas/70_outbox/record_bounce.sql
 -- A mail came back: the address that it was sent to is not written to again until it is another one.
 --
--- Called by `sauti-sync bounces`, which has verified that the report names a return path of ours; the message is a
--- notification, or a mail to an appointment's outside client. Definer: both are private to their readers. Locks: none.
+-- Called by `sauti-sync bounces`, which has verified that the report names a return path of ours, and by the worker whose
+-- mail server knows no such address. The message is a notification, or a mail to an appointment's outside client.
+-- Definer: both are private to their readers. Locks: none.
 
 create or replace function private.record_bounce(message_id uuid, address_digest text)
 returns text

@@ -122,20 +122,6 @@ def test_one_person_s_address_is_not_another_s(cases: Cases, jobs: Jobs, case: O
     assert len(to(sent(jobs), ADDRESS)) == 1
 
 
-@pytest.mark.parametrize(("error", "stops"), [("recipient_unknown", True), ("recipient_refused", False)])
-def test_a_server_that_knows_no_such_address_stops_mail_to_it_too(
-    cases: Cases, jobs: Jobs, case: OpenCase, error: str, stops: bool
-) -> None:
-    for job in jobs.claim(kinds=MAIL):
-        context = jobs.context(job)
-        if context["state"] == "due" and context["message"]["to"] == ADDRESS:
-            assert jobs.fail(job, error) == "dead"
-    assert [row["user_id"] for row in notices(cases)] == ([case.survivor.id] if stops else [])
-    jobs.clear()
-    move(case)
-    assert len(to(sent(jobs), ADDRESS)) == (0 if stops else 1)
-
-
 class TestClients:
     @pytest.fixture
     def booked(self, cases: Cases) -> Row:
@@ -161,15 +147,6 @@ class TestClients:
         assert [told["template"] for told in sent(jobs)] == ["mail_undeliverable"]
         cases.sql.execute("update public.appointments set status = 'cancelled'")
         assert to(sent(jobs), ADDRESS) == []
-
-    def test_a_server_s_refusal_is_about_this_client_alone(self, cases: Cases, jobs: Jobs, booked: Row) -> None:
-        for job in jobs.claim(kinds=MAIL):
-            context = jobs.context(job)
-            if context["state"] == "due" and context["message"]["to"] == ADDRESS:
-                jobs.fail(job, "recipient_unknown")
-        assert cases.one("select user_id, appointment_id from private.undeliverable_addresses") == {
-            "user_id": None, "appointment_id": booked["appointment_id"],
-        }  # fmt: skip
 
 
 def test_a_message_that_is_gone_is_unknown_and_nothing_is_written(cases: Cases, jobs: Jobs, case: OpenCase) -> None:

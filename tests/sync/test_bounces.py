@@ -278,6 +278,21 @@ class TestTheCommand:
         assert await worker.stop() == 0
         assert "mail.example" not in worker.log()
 
+    @pytest.mark.parametrize(("answer", "outcomes"), [("5.1.1", ["obsolete", "obsolete"]), ("5.7.1", [None])])
+    async def test_a_server_that_knows_no_such_address_is_believed_at_once(
+        self, stage: Stage, answer: str, outcomes: list[str | None]
+    ) -> None:
+        async with mail_server(answers={"RCPT": f"550 {answer} canary"}) as server:
+            worker = stage.start_worker(SAUTI_SMTP_URL=f"smtp://127.0.0.1:{server.port}")
+            stage.add_appointment(days=3)
+            await wait_until(lambda: "dead" in stage.states("mail"), 30, worker.log())
+            stage.add_appointment(days=4)
+            await wait_until(
+                lambda: not {"pending", "running"} & set(stage.states("mail")) and len(stage.jobs("mail")) > 1, 30
+            )
+        assert [(row["result"] or {}).get("outcome") for row in stage.jobs("mail")][1:] == outcomes
+        assert "canary" not in worker.log()
+
     def test_what_is_not_ours_writes_nothing_and_is_not_sent_back(self, stage: Stage) -> None:
         before = stage.sql("select count(*) from private.undeliverable_addresses")
         for content, word in (

@@ -13,7 +13,6 @@ set search_path = ''
 as $$
 declare
   v_job private.outbox_jobs;
-  v_context jsonb;
   v_state text;
   -- Not tried: a restart, or a provider that is down, costs no attempt and is not this job's failure.
   v_handed_back boolean := error in ('worker_stopped', 'provider_paused') and retry_in_seconds is not null;
@@ -36,19 +35,6 @@ begin
   where j.id = v_job.id;
   if (v_job.kind = 'calendar_event' or (v_job.kind = 'calendar_pull' and v_state = 'dead')) and not v_handed_back then
     perform private.record_calendar_failure(v_job.appointment_id, v_job.connection_id, fail_job.error);
-  end if;
-  if v_job.kind = 'mail' and fail_job.error = 'recipient_unknown' then
-    -- The mail server knows at once what others tell by sending the mail back.
-    v_context := case
-      when v_job.client_template is not null then private.client_mail_context(v_job)
-      else private.message_context(v_job.notification_id)
-    end;
-    if v_context ->> 'kind' = 'mail' then
-      perform private.mark_undeliverable(
-        (select n.user_id from public.notifications as n where n.id = v_job.notification_id), v_job.appointment_id,
-        private.address_digest(v_context -> 'message' ->> 'to')
-      );
-    end if;
   end if;
   return v_state;
 end;

@@ -1,6 +1,6 @@
 -- Mail to an address goes nowhere: no more of it is sent, and whoever can correct it is told, once and in the app.
 --
--- Called by record_bounce and fail_job. Of a person's address the person is told, of an outside client's the professional.
+-- Called by record_bounce. Of a person's address the person is told, of an outside client's the professional.
 -- Another address is another digest, so a corrected one is served at once. Locks: none.
 
 create or replace function private.mark_undeliverable(user_id uuid, appointment_id uuid, address_digest text)

@@ -1,7 +1,8 @@
 -- A mail came back: the address that it was sent to is not written to again until it is another one.
 --
--- Called by `sauti-sync bounces`, which has verified that the report names a return path of ours; the message is a
--- notification, or a mail to an appointment's outside client. Definer: both are private to their readers. Locks: none.
+-- Called by `sauti-sync bounces`, which has verified that the report names a return path of ours, and by the worker whose
+-- mail server knows no such address. The message is a notification, or a mail to an appointment's outside client.
+-- Definer: both are private to their readers. Locks: none.
 
 create or replace function private.record_bounce(message_id uuid, address_digest text)
 returns text
