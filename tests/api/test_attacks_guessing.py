@@ -41,7 +41,18 @@ def scene(audience: People, stack: Stack) -> Scene:
     report = file_report(survivor)
     (offer,) = professional.rows("matched_services")
     appointment = professional.call("accept_match", match_id=offer["id"], mode="meet_now")
+    colleague = audience.professional()
+    (service,) = colleague.rows("support_services")
+    hand_over = professional.call("request_hand_over", match_id=offer["id"], service_id=service["id"])
+    with psycopg.connect(stack.addresses.db_url, autocommit=True) as connection:
+        (connected,) = connection.execute(
+            "insert into public.calendar_connections (user_id, provider, account_label, calendar_id)"
+            " values (%s, 'caldav', 'mine', 'https://calendar.example/mine/') returning id::text",
+            (professional.id,),
+        ).fetchall()
     ids = {
+        "hand_over_id": hand_over["id"],
+        "connection_id": connected[0],
         "match_id": offer["id"],
         "report_id": report["report_id"],
         "appointment_id": appointment["appointment_id"],
@@ -73,16 +84,17 @@ def functions(stack: Stack) -> list[tuple[str, dict[str, str]]]:
 
 
 def arguments(needed: dict[str, str], ids: dict[str, str]) -> dict[str, Any]:
-    """What to call a function with; an id that the scene does not have is made up."""
+    """What to call a function with."""
     return {
-        name: ids.get(name, str(uuid.UUID(int=7))) if kind == "uuid" else VALUES[kind.removeprefix("public.")]
-        for name, kind in needed.items()
+        name: ids[name] if kind == "uuid" else VALUES[kind.removeprefix("public.")] for name, kind in needed.items()
     }
 
 
 def test_a_foreign_id_is_answered_as_one_that_does_not_exist(stack: Stack, scene: Scene) -> None:
     asked = functions(stack)
     assert len(asked) > 12
+    ids = {argument for _, needed in asked for argument, kind in needed.items() if kind == "uuid"}
+    assert ids - scene.ids.keys() == set(), "an id that nobody has to guess"
     made_up = {name: str(uuid.uuid4()) for name in scene.ids}
     for name, needed in asked:
         for who, caller in scene.outsiders.items():
