@@ -14,7 +14,7 @@ import pytest
 
 from tests.model.canary_run import Run, WorkingStack
 from tests.model.columns import NOT_TOLD, free_columns, planted_columns
-from tests.model.places import everywhere
+from tests.model.places import everywhere, tables
 from tests.model.town import town_on
 from tests.support.loop_thread import LoopThread
 from tests.support.races import until
@@ -59,3 +59,13 @@ def test_after_a_random_run_every_canary_is_only_where_it_may_be(working: Workin
         for citizen in town.citizens.values():
             refusal = "not_authenticated" if citizen is town.visitor else "not_allowed"
             assert citizen is run.admin or seen["statistics", citizen.name].count(refusal) == 5
+
+        # The eyes are open: one story in the result of a job, and it is astray.
+        story = next(canary for canary in town.aviary.canaries if canary.what == "story")
+        town.sql.execute(
+            "update private.outbox_jobs set result = to_jsonb(%s::text)"
+            " where id = (select max(id) from private.outbox_jobs)",
+            (story.text,),
+        )
+        leaks = [place for canary, place in town.aviary.found(tables(town)) if not canary.may_be_in(place)]
+        assert leaks == [("table", "private.outbox_jobs")]
