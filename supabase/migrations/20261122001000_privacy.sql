@@ -1386,8 +1386,10 @@ begin
   perform private.rewrite_calendar_entries(old.id);
   -- While the appointments still stand: what is in the person's calendars is told to the worker when a connection goes.
   delete from public.calendar_connections as c where c.user_id = old.id;
+  -- The worker finds a CalDAV calendar by its credentials. A host of its own: no dead one holds up another's cleaning.
   update private.calendar_retirements as t
-  set account_label = 'erased', calendar_id = case t.provider when 'caldav' then 'erased' else t.calendar_id end
+  set account_label = 'erased',
+    calendar_id = case t.provider when 'caldav' then 'erased://' || v_key else t.calendar_id end
   where t.user_id = old.id;
   -- Calendars of one account still wait for each other: giving the access of one back closes them all.
   update private.outbox_jobs as j

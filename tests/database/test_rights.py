@@ -6,6 +6,7 @@ import json
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from psycopg import sql
@@ -190,6 +191,51 @@ def test_the_other_party_hears_that_the_session_is_cancelled(cases: Cases) -> No
     assert hunter.traces_in(dict(session)) == set()
     with refused("not_found"):
         call(case.professional.sql, "open_case", case.match_id)
+
+
+def test_past_sessions_lose_the_case_code_in_the_calendar_of_the_professional(cases: Cases) -> None:
+    case = cases.accepted()
+    connect(cases, case.professional.id, "https://calendar.example/professional/")
+    connect(cases, case.survivor.id)
+    cases.pass_time(days=1)
+    cases.run_due_timers()
+    call(case.professional.sql, "complete_appointment", case.appointment["appointment_id"])
+    work(cases)
+    cases.sql.execute(
+        "insert into public.calendar_events"
+        " (appointment_id, connection_id, provider, external_event_id, synced_sequence, sync_status)"
+        " select %s, c.id, 'caldav', 'event.ics', 9, 'synced' from public.calendar_connections c"
+        " on conflict (appointment_id, connection_id) do update set synced_sequence = 9, sync_status = 'synced'",
+        (case.appointment["appointment_id"],),
+    )
+    call(case.survivor.sql, "erase_my_data")
+    (rewritten,) = [context for context in work(cases) if context.get("operation") == "upsert"]
+    assert rewritten["connection"]["user_id"] == str(case.professional.id)
+    assert rewritten["event"]["case_code"] is None
+    assert rewritten["mapping"]["external_event_id"] == "event.ics"
+
+
+def test_a_settled_job_of_the_outbox_keeps_no_id_of_who_has_left(cases: Cases) -> None:
+    survivor = cases.survivor()
+    connections = [connect(cases, survivor.id), connect(cases, survivor.id, "https://calendar.example/second/")]
+    call(survivor.sql, "delete_calendar_connection", connections[0])
+    work(cases)
+    call(survivor.sql, "erase_my_data")
+    jobs = cases.sql.execute("select * from private.outbox_jobs where kind = 'calendar_disconnect'").fetchall()
+    assert len(jobs) == 2
+    assert str(survivor.id) not in str([dict(job) for job in jobs])
+    # One account's calendars are still taken one after the other.
+    assert len({job["ordering_key"] for job in jobs}) == 1
+
+
+def test_a_calendar_to_be_emptied_has_neither_its_address_nor_the_host_of_another(cases: Cases) -> None:
+    for _ in range(2):
+        survivor = cases.survivor()
+        connect(cases, survivor.id)
+        call(survivor.sql, "erase_my_data")
+    told = [context["connection"] for context in work(cases) if context.get("kind") == "calendar_disconnect"]
+    assert len({urlsplit(connection["calendar_id"]).netloc for connection in told} - {""}) == 2
+    assert "calendar.example" not in json.dumps(told)
 
 
 def test_erasure_twice_is_erasure_once(cases: Cases) -> None:
