@@ -185,6 +185,48 @@ def test_a_read_is_seen_in_a_default_an_assignment_and_an_output() -> None:
         assert "survivor_name" in reads(function, COLUMNS)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "select r.survivor_name from public.reports as r",
+        "select * from public.reports",
+        "table public.reports",
+        "with r as (select * from public.reports) select r.survivor_name from r",
+        "select m.id::text, x.survivor_name from public.matched_services as m"
+        " join (select * from public.reports) as x using (report_id)",
+        "select exists (select 1 from public.reports where survivor_name like 'A%')",
+        "update public.reports set status = 'active' returning survivor_name",
+    ],
+)
+def test_a_read_is_seen_in_a_function_of_language_sql(body: str) -> None:
+    text = f"create function private.leak() returns setof text language sql as $$ {body} $$;"
+    (function,) = SqlFile("x/leak.sql", text).functions
+    assert "survivor_name" in reads(function, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select r.survivor_name from public.reports as r",
+        "select to_jsonb(r) as story from public.reports as r",
+        "select r as story from public.reports as r",
+        "select m.id, (select max(r.case_code) from public.reports as r) as code from public.matched_services as m",
+        "select m.id, x.name from public.matched_services as m,"
+        " lateral (select r.survivor_name as name from public.reports as r where r.report_id = m.report_id) as x",
+        "select display_name as name from public.profiles union all select survivor_name from public.reports",
+        "with r as (select * from public.reports) select count(*) filter (where true), max(r.contact_email) from r",
+    ],
+)
+def test_a_view_that_leaks_is_seen_in_the_database_s_own_words(
+    query: str, described: Catalog, catalog: psycopg.Connection[tuple[str, ...]]
+) -> None:
+    schema = {r.name: {column.name: column.type for column in r.columns} for r in described.relations}
+    with catalog.transaction(force_rollback=True):
+        catalog.execute("create view public.leak as " + query)  # type: ignore[arg-type]
+        (words,) = catalog.execute("select pg_get_viewdef('public.leak'::regclass)").fetchone() or ("",)
+    assert not view_sources(words, schema) <= MASKED | KEY
+
+
 def test_a_column_is_followed_through_a_view() -> None:
     schema = {"reports": dict.fromkeys(COLUMNS, "text"), "profiles": {"id": "uuid"}}
     query = """
