@@ -187,6 +187,7 @@ set search_path = ''
 as $$
 declare
   v_now timestamptz := private.clock();
+  v_leased_until timestamptz;
 begin
   perform private.require_service_role();
   if worker_id is null or not private.is_clean_text(worker_id, 200) or max_jobs is null or max_jobs not between 1 and 1000
@@ -194,8 +195,7 @@ begin
   then
     perform private.raise_error('invalid_input', 'worker_id of at most 200 characters, max_jobs 1 to 1000, lease_seconds 1 to 3600.');
   end if;
-  -- A claim that a crash of the server takes back was never made: the job is pending again. No need to wait for the disk.
-  perform set_config('synchronous_commit', 'off', true);
+  v_leased_until := v_now + claim_jobs.lease_seconds * interval '1 second';
   update private.outbox_jobs as j
   set state = 'dead', last_error = coalesce(j.last_error, 'lease_expired'), finished_at = v_now
   where j.id in (
@@ -228,10 +228,19 @@ begin
   )
   update private.outbox_jobs as j
   set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), worker_id = claim_jobs.worker_id,
-    leased_until = v_now + claim_jobs.lease_seconds * interval '1 second'
+    leased_until = v_leased_until
   from due
   where j.id = due.id
   returning j.id, j.kind, j.attempts, j.max_attempts, j.lease_token, j.leased_until, j.created_at;
+  -- A claim that a crash of the server takes back is made again by another worker while the first one acts on it. Only where
+  -- nothing outside changes may that be: those claims, and the empty ones, do not wait for the disk.
+  if not exists (
+    select 1
+    from private.outbox_jobs as j
+    where j.state = 'running' and j.leased_until = v_leased_until and j.kind not in ('probe', 'calendar_pull')
+  ) then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
 end;
 $$;
 comment on function private.claim_jobs(text, integer, integer, text[]) is 'Definer: the outbox is private. The caller must be the worker.';

@@ -54,6 +54,19 @@ class TestClaiming:
         assert jobs.claimed_ids(kinds=[]) == []
         assert jobs.claimed_ids(kinds=["mail", "other"]) == [mail]
 
+    def test_a_claim_waits_for_the_disk_when_its_worker_will_change_something_outside(self, jobs: Jobs) -> None:
+        """What a crash takes back is claimed again, and then two are at it."""
+        waiting = []
+        for kinds in (["mail"], ["sms"], ["calendar_event"], ["probe", "mail"], ["probe"], ["calendar_pull"], []):
+            for kind in kinds:
+                jobs.add(kind=kind)
+            jobs.worker.execute("select set_config('synchronous_commit', 'on', true)")
+            assert len(jobs.claim()) == len(kinds)
+            if jobs.worker.execute("show synchronous_commit").fetchone() == {"synchronous_commit": "on"}:
+                waiting.append(kinds)
+            jobs.clear()
+        assert waiting == [["mail"], ["sms"], ["calendar_event"], ["probe", "mail"]]
+
     def test_the_claim_tells_attempt_lease_and_age(self, cases: Cases, jobs: Jobs) -> None:
         job_id = jobs.add(max_attempts=3)
         job = jobs.claim_one(lease_seconds=90, worker="w-1")
