@@ -175,7 +175,8 @@ class CalDavCalendar:
         """Name of the resource with this UID, or None (also when the server cannot search)."""
         query = _FIND.format(uid=escape(uid)).encode()
         answer = await self._request("REPORT", "", query, {"Content-Type": "application/xml", "Depth": "1"})
-        if answer.status == 401 or (answer.status not in _CANNOT and isinstance(_verdict(answer), Retryable)):
+        is_unsupported = answer.status in _CANNOT or (answer.status == 403 and b"supported-" in answer.body)
+        if not is_unsupported and (answer.status in (401, 403) or isinstance(_verdict(answer), Retryable)):
             # No answer is not the answer that there is none: an event could be left standing for ever.
             raise _verdict(answer)
         if answer.status != 207 or b"<!" in answer.body:  # no document type, hence no entities to expand

@@ -203,6 +203,7 @@ async def test_the_event_with_our_uid_is_found_and_taken_over(lease: Lease) -> N
         found("/me/cal/x.ics", '<!DOCTYPE x [<!ENTITY a "aaaa">]>'),
         status(207, b"<not xml"),
         status(501),
+        status(403, b'<error xmlns="DAV:"><C:supported-filter xmlns:C="urn:ietf:params:xml:ns:caldav"/></error>'),
     ],
 )
 async def test_a_search_leads_nowhere_but_into_the_calendar(answer: httpx.Response, lease: Lease) -> None:
@@ -218,6 +219,7 @@ async def test_a_search_leads_nowhere_but_into_the_calendar(answer: httpx.Respon
         (status(429), Retryable),
         (status(423), Retryable),
         (status(401), Permanent),
+        (status(403), Permanent),
         (httpx.ReadTimeout, Outage),
     ],
 )
