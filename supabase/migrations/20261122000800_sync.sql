@@ -535,7 +535,8 @@ revoke all on function private.clashing_appointments(uuid, uuid) from public, an
 -- A person disconnects a calendar: its credentials, mappings and waiting jobs go with it.
 --
 -- Called by its owner. A trigger leaves a job behind that takes the events out and gives the access back.
--- Definer: connections are not writable directly. Locks: the connection.
+-- Definer: connections are not writable directly. Locks: the connection's jobs, then the connection: in the order of a worker
+-- that settles one.
 
 create or replace function private.delete_calendar_connection(connection_id uuid)
 returns void
@@ -547,6 +548,12 @@ as $$
 declare
   v_user_id uuid := private.require_user();
 begin
+  perform 1
+  from private.outbox_jobs as j
+  join public.calendar_connections as c on c.id = j.connection_id
+  where c.id = delete_calendar_connection.connection_id and c.user_id = v_user_id and j.state in ('pending', 'running')
+  order by j.id
+  for update of j;
   delete from public.calendar_connections as c
   where c.id = delete_calendar_connection.connection_id and c.user_id = v_user_id;
   if not found then

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from tests.database.test_calendar_reading import PULL, Reading
 from tests.support.cases import Cases, Row, call
 from tests.support.jobs import Jobs
-from tests.support.races import race
+from tests.support.races import Gate, deadlocks, race
 from tests.support.refusals import forbidden, refused
 
 TOKEN_HASH = hashlib.sha256(b"a channel's token").hexdigest()
@@ -343,3 +343,48 @@ class TestEnding:
         assert channel.tell() == 0
         _, context = reading.due()
         assert context["channels"] == [{"channel_id": str(channel.id), "resource_id": "resource", "is_current": False}]
+
+
+class TestDisconnectingMeanwhile:
+    """Who disconnects while the provider tells and the worker stores waits for them, and nobody for ever."""
+
+    @pytest.fixture
+    def open_channel(self, committed: Cases) -> Channel:
+        jobs = Jobs(committed, committed.database.as_service())
+        channel = Channel(Reading(committed, jobs), jobs)
+        committed.pass_time(minutes=30)
+        return channel
+
+    def disconnect(self, channel: Channel) -> None:
+        owner = channel.cases.database.as_user(channel.reading.case.professional.id)
+        owner.execute("select public.delete_calendar_connection(%s)", (channel.reading.connection["id"],))
+
+    @pytest.mark.parametrize("first", ["tell", "disconnect"])
+    def test_a_message_and_its_end_take_turns(self, open_channel: Channel, first: str) -> None:
+        database = open_channel.cases.database
+        calls = [open_channel.tell, lambda: self.disconnect(open_channel)]
+        with Gate(database, "select 1 from private.calendar_pulls for update") as gate:
+            for waiting, call_ in enumerate(calls if first == "tell" else reversed(calls), 1):
+                gate.start(call_)
+                gate.until_waiting(waiting)
+            assert gate.open() == ([1, None] if first == "tell" else [None, 0])
+        assert deadlocks(database) == 0
+
+    def test_a_reading_that_is_stored_and_its_end_take_turns(self, open_channel: Channel) -> None:
+        reading, database = open_channel.reading, open_channel.cases.database
+        job, context = reading.due()
+        pulled = {
+            "as_of": context["pull"]["as_of"], "cursor": "next", "is_full": True, "changes": [], "own": [],
+        }  # fmt: skip
+
+        def store() -> Any:
+            worker = database.as_service()
+            return call(worker, "store_calendar_busy", job["job_id"], job["lease_token"], Jsonb(pulled))
+
+        with Gate(database, "select 1 from private.calendar_credentials for update") as gate:
+            gate.start(lambda: self.disconnect(open_channel))
+            gate.until_waiting(1)
+            gate.start(store)
+            gate.until_waiting(2)
+            assert gate.open() == [None, "invalid_transition"]
+        assert deadlocks(database) == 0
