@@ -36,6 +36,15 @@ class TestClaiming:
         assert jobs.claimed_ids() == [later]
         assert jobs.claim() == []
 
+    def test_what_a_dead_worker_has_left_goes_before_a_backlog_and_after_the_urgent(
+        self, cases: Cases, jobs: Jobs
+    ) -> None:
+        unhurried = jobs.add(priority=70)
+        assert jobs.claimed_ids(lease_seconds=10) == [unhurried]
+        ordinary, urgent = jobs.add(), jobs.add(priority=10)
+        cases.pass_time(seconds=11)
+        assert [jobs.claimed_ids(max_jobs=1) for _ in range(3)] == [[urgent], [unhurried], [ordinary]]
+
     def test_a_batch_holds_at_most_what_was_asked_for(self, jobs: Jobs) -> None:
         everything = {jobs.add() for _ in range(7)}
         first, second = set(jobs.claimed_ids(max_jobs=5)), set(jobs.claimed_ids(max_jobs=5))

@@ -25,12 +25,16 @@ begin
     perform private.raise_error('invalid_input', 'worker_id of at most 200 characters, max_jobs 1 to 1000, lease_seconds 1 to 3600.');
   end if;
   v_leased_until := v_now + claim_jobs.lease_seconds * interval '1 second';
+  -- What a dead worker has left goes before all that is ordinary, or a backlog would keep the less urgent waiting for ever.
   update private.outbox_jobs as j
-  set state = 'dead', last_error = coalesce(j.last_error, 'lease_expired'), finished_at = v_now
+  set priority = least(j.priority, 49),
+    state = case when j.attempts >= j.max_attempts then 'dead' else j.state end,
+    last_error = case when j.attempts >= j.max_attempts then coalesce(j.last_error, 'lease_expired') else j.last_error end,
+    finished_at = case when j.attempts >= j.max_attempts then v_now end
   where j.id in (
     select d.id
     from private.outbox_jobs as d
-    where d.state = 'running' and d.leased_until <= v_now and d.attempts >= d.max_attempts
+    where d.state = 'running' and d.leased_until <= v_now and (d.attempts >= d.max_attempts or d.priority > 49)
     for update skip locked
   );
 
