@@ -299,6 +299,25 @@ class TestMapping:
         connect(cases, case.professional.id)
         assert jobs.context(jobs.claim_one(kinds=CALENDAR))["operation"] == "delete"
 
+    def test_what_a_dead_worker_wrote_before_the_access_went_is_removed_too(
+        self, cases: Cases, jobs: Jobs, connected: tuple[OpenCase, Row]
+    ) -> None:
+        """It died before it could say under which name it had written, so nothing is remembered of the event."""
+        case, _ = connected
+        jobs.claim_one(kinds=CALENDAR, lease_seconds=10)
+        cases.sql.execute("update public.calendar_connections set status = 'needs_reauth'")
+        cases.pass_time(seconds=11)
+        job = jobs.claim_one(kinds=CALENDAR)
+        assert jobs.context(job) == {"state": "obsolete"}
+        jobs.complete(job, {"outcome": "obsolete"})
+        call(case.professional.sql, "cancel_appointment", case.appointment["appointment_id"])
+        connect(cases, case.professional.id)
+        job = jobs.claim_one(kinds=CALENDAR)
+        assert jobs.context(job)["operation"] == "delete"
+        jobs.complete(job, {"outcome": "removed", "sequence": 1})
+        connect(cases, case.professional.id)
+        assert jobs.claim(kinds=CALENDAR) == []
+
 
 def test_a_party_that_is_gone_gets_nothing_more(cases: Cases, jobs: Jobs) -> None:
     survivor = cases.survivor()

@@ -83,12 +83,21 @@ begin
     and (
       (a.status in ('requested', 'confirmed') and a.appointment_date > private.clock())
       -- What changed while the calendar was out of reach.
-      or exists (
+      or (a.status = 'cancelled' and exists (
         select 1
         from public.calendar_events as e
-        where e.appointment_id = a.appointment_id and e.connection_id = v_connection.id
-          and e.sync_status <> 'removed' and a.status = 'cancelled'
-      )
+        where e.appointment_id = a.appointment_id and e.connection_id = v_connection.id and e.sync_status <> 'removed'
+        union all
+        -- A worker may have died after it wrote and before it could say so.
+        select 1
+        from private.outbox_jobs as j
+        where j.appointment_id = a.appointment_id and j.connection_id = v_connection.id and j.kind = 'calendar_event'
+          and not exists (
+            select 1
+            from public.calendar_events as e
+            where e.appointment_id = j.appointment_id and e.connection_id = j.connection_id
+          )
+      ))
     );
   return v_connection;
 end;
