@@ -1,18 +1,16 @@
-"""A run of appointment changes during which everything fails: what stands at the end is compared with the database.
+"""A run of appointment changes during which everything fails; what stands at the end is compared with the database.
 
-Three workers over direct connections, a Google stand-in and a mail server that fail at random and at times act without
-answering, SIGKILL for workers and for PostgreSQL itself.
+Three workers (two over the Data API with Realtime, one on a connection of its own), Google, Microsoft and CalDAV
+calendars and a mail server that fail in every way they know, SIGKILL for workers and for PostgreSQL itself, a Realtime
+that closes channels and goes away, and owners who give their consent again when it was lost.
 """
 
 import asyncio
-import json
-import os
 import random
-import re
-import signal
 import time
 import uuid
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,317 +18,375 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from aiohttp import web
 from psycopg.rows import dict_row
 
-from sauti_local.migrations import push_migrations
-from sauti_local.ports import free_port
-from sauti_local.postgres import SUPERUSER, Postgres
+from sauti_local.calendar import PASSWORD, calendar_url
 from sauti_sync.credentials import TokenKeys
-from tests.sync.smtp_server import MailServer, mail_server
+from tests.sync.chaos_project import Project
+from tests.sync.chaos_providers import CANARY, Mood, MoodyCalDav, MoodyGoogle, MoodyMail, MoodyMicrosoft
 from tests.sync.stage import WorkerProcess
-from tests.sync.stand_ins.google import GoogleStandIn
 from tests.sync.waiting import until
 
-PEOPLE = 4
-WORKERS = 3
-LEASE_SECONDS = 3
-FAULTS = ("401", "403", "412", "429", "500", "503", "hang up", "act and hang up", "act and 500")
-MOODS = ({"END": None}, {"RCPT": "450 canarychaos"}, {"CONNECT": "421 later"}, {"MAIL": "451 later"}, {"DATA": None})
+#: Which calendars each professional has.
+PEOPLE = (
+    ("google", "microsoft"), ("microsoft", "caldav"), ("caldav", "google"),
+    ("google", "caldav"), ("microsoft", "google"), ("caldav", "microsoft"),
+)  # fmt: skip
+#: By which road each worker reaches the database.
+ROADS = ("data api", "data api", "direct")
+LEASE_SECONDS = 4
+POLL_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 8
 #: Longest pause between two changes.
 PACE_SECONDS = 0.2
 #: Share of requests that fail.
-TROUBLE = 0.12
-CANARY = "canarychaos"
-BASE = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
+TROUBLE = 0.15
+LOST = "select user_id::text as user, provider::text from public.calendar_connections where status <> 'active'"
+PROVIDERS = ("google", "microsoft", "caldav", "mail")
 
 
-class MoodyGoogle(GoogleStandIn):
-    """Fails at random while it is in a mood to."""
+@dataclass(frozen=True)
+class Hand:
+    """One worker."""
 
-    def __init__(self, chance: random.Random) -> None:
-        super().__init__()
-        self.chance = chance
-        self.moody = True
-        self.failures: Counter[str] = Counter()
+    name: str
+    road: str
+    process: WorkerProcess
 
-    async def _watch(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if not self.moody or self.chance.random() > TROUBLE:
-            return await super()._watch(request, handler)
-        fault = self.chance.choice(
-            ["401", "403", "412", "429", "500", "503", "hang up", "act and hang up", "act and 500"]
-        )
-        self.failures[fault] += 1
-        if fault.startswith("act"):
-            await super()._watch(request, handler)
-        if fault.endswith("hang up"):
-            assert request.transport is not None
-            request.transport.close()
-            return web.Response()
-        status = int(fault[-3:])
-        headers = {"Retry-After": "1"} if status in (429, 503) else {}
-        answer = self.refused(status, "rateLimitExceeded" if status in (403, 429) else CANARY)
-        answer.headers.update(headers)
-        return answer
+    @property
+    def lives(self) -> bool:
+        return self.process.process.poll() is None
 
 
-class MoodyMail:
-    """Changes the mail server's answers all the time; some messages are taken without a word."""
+@dataclass(frozen=True)
+class Kill:
+    """A worker that was killed, and the leases that it held."""
 
-    def __init__(self, server: MailServer, chance: random.Random) -> None:
-        self.server = server
-        self.chance = chance
-
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(self.chance.uniform(0.01, 0.05))
-            self.server.answers = {}
-            if self.chance.random() < 3 * TROUBLE:
-                self.server.answers = dict(self.chance.choice(MOODS))
-
-    def message_ids(self) -> list[str]:
-        found = [re.search(rb"Message-ID: <([0-9a-f-]+)@", text) for text in self.server.accepted]
-        return [match[1].decode() for match in found if match]
+    at: float
+    leases: frozenset[tuple[int, str]]
 
 
 @dataclass
 class Chaos:
-    """One run; `play` does it all and gives a report."""
+    """One run; `play` does it all. What is left to judge is in its attributes until `close`."""
 
     folder: Path
     changes: int
     seed: int = 1
-    workers: list[WorkerProcess] = field(default_factory=list)
+    made: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    workers: list[Hand] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+    postgres_kills: list[float] = field(default_factory=list)
     rescues: list[float] = field(default_factory=list)
-    kills: Counter[str] = field(default_factory=Counter)
     people: list[str] = field(default_factory=list)
-    slot: int = 0
+    seconds: float = 0.0
+    is_quiet: bool = False
 
-    async def play(self) -> dict[str, Any]:
+    async def play(self) -> None:
         self.chance = random.Random(self.seed)
-        self.postgres = Postgres(self.folder / "postgres", free_port(), throwaway=True)
-        self.google = MoodyGoogle(self.chance)
-        await self.google.start()
-        await self.postgres.start()
-        try:
-            await self.postgres.prepare()
-            await push_migrations(self.postgres.url(), self.folder / "migrations.log", seed=False)
-            async with mail_server() as server:
-                self.mail = MoodyMail(server, self.chance)
-                self._populate()
-                return await self._run()
-        finally:
-            for worker in self.workers:
-                worker.kill()
-            await self.google.stop()
-            await self.postgres.stop()
-
-    async def _run(self) -> dict[str, Any]:
+        rare = max(1, self.changes // 100)
+        self.moods = {name: Mood(name, self.chance, TROUBLE, rare) for name in PROVIDERS}
+        # A mail has six steps that can fail; and its client waits twice as long for an answer.
+        self.moods["mail"] = Mood("mail", self.chance, TROUBLE / 3, self.changes // 200)
+        self.project = Project(self.folder)
+        self.google, self.microsoft = MoodyGoogle(self.moods["google"]), MoodyMicrosoft(self.moods["microsoft"])
+        self.mail = MoodyMail(self.moods["mail"])
+        await asyncio.gather(self.project.start(), self.google.start(), self.microsoft.start(), self.mail.start())
+        self.caldav = MoodyCalDav(self.moods["caldav"], self.project.calendar.url)
+        await self.caldav.start()
+        self._populate()
         began = time.monotonic()
-        for _ in range(WORKERS):
-            self._start_worker()
-        await until(lambda: all(worker.lines("doorbell_up") for worker in self.workers), 40, what="the workers are up")
-        mood = asyncio.create_task(self.mail.run())
-        killers = [asyncio.create_task(self._kill_workers()), asyncio.create_task(self._kill_postgres())]
+        await self._run()
+        self.seconds = time.monotonic() - began
+
+    async def close(self) -> None:
+        """End all; safe after a start that failed."""
+        for worker in self.workers:
+            worker.process.kill()
+        for part in (self.caldav, self.google, self.microsoft, self.mail, self.project):
+            await part.stop()
+
+    async def _run(self) -> None:
+        for road in ROADS:
+            self._start_worker(road)
+        await until(
+            lambda: all(worker.process.lines("doorbell_up") for worker in self.workers), 60, what="the workers are up"
+        )
+        plagues: tuple[Callable[[], Awaitable[None]], ...] = (
+            self._kill_workers, self._kill_postgres, self._trouble_realtime, self._take_providers_down,
+            self._consent_again,
+        )  # fmt: skip
+        tasks = [asyncio.create_task(_for_ever(plague)) for plague in plagues]
+        self.rescuers: set[asyncio.Task[None]] = set()
         try:
             await asyncio.to_thread(self._change_everything)
         finally:
-            for task in (*killers, mood):
+            for task in tasks[:-1]:
                 task.cancel()
-            await asyncio.gather(*killers, mood, return_exceptions=True)
-        self.google.moody, self.mail.server.answers = False, {}
-        await self._ensure_postgres()
-        while len(self._living()) < WORKERS:
-            self._start_worker()
-        # Fails with what is left, if anything is.
+            await asyncio.gather(*tasks[:-1], return_exceptions=True)
+        await self._calm_down()
         with suppress(AssertionError):
-            await until(self._is_quiet, 60 + self.changes / 5)
-        seconds = time.monotonic() - began
+            await until(lambda: asyncio.to_thread(self._has_settled), 60 + self.changes / 4)
+            self.is_quiet = True
+        tasks[-1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self.rescuers)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
         for worker in self._living():
-            await worker.stop()
-        return self._report(seconds)
+            await worker.process.stop()
+
+    async def _calm_down(self) -> None:
+        for mood in self.moods.values():
+            mood.is_bad = False
+        await self.project.revive_postgres()
+        await self._bring_realtime_back()
+        missing = Counter(ROADS) - Counter(worker.road for worker in self._living())
+        for road in missing.elements():
+            self._start_worker(road)
 
     # People and what they change
 
-    def sql(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        url = self.postgres.url(user=SUPERUSER)
-        with psycopg.connect(url, autocommit=True, row_factory=dict_row, connect_timeout=5) as connection:
-            cursor = connection.execute(query.encode(), arguments)
-            return cursor.fetchall() if cursor.description else []
-
     def _populate(self) -> None:
         self.keys = TokenKeys.generate("chaos")
-        for number in range(PEOPLE):
+        for number, providers in enumerate(PEOPLE):
             user = str(uuid.uuid4())
             self.people.append(user)
-            self.sql(
+            self.project.sql(
                 "insert into auth.users (id, aud, role, email, raw_app_meta_data, raw_user_meta_data) values"
                 " (%s, 'authenticated', 'authenticated', %s, '{}', '{\"user_type\": \"professional\"}')",
                 user,
                 f"{CANARY}{number}@example.org",
             )
-            secret = TokenKeys.parse(self.keys).encrypt(self.google.issue(user), user, "google")
-            self.sql("select public.store_calendar_connection(%s, 'google', 'mine', 'primary', %s)", user, secret)
+            for provider in providers:
+                self._connect_calendar(user, provider)
+
+    def _connect_calendar(self, user: str, provider: str) -> None:
+        calendar, secret = "primary", {}
+        if provider == "caldav":
+            calendar = calendar_url(self.caldav.url, user, "work")
+            secret = {"url": calendar, "username": user, "password": PASSWORD}
+        else:
+            secret = (self.google if provider == "google" else self.microsoft).issue(user)
+        ciphertext = TokenKeys.parse(self.keys).encrypt(secret, user, provider)
+        self.project.sql(
+            "select public.store_calendar_connection(%s, %s, 'mine', %s, %s)", user, provider, calendar, ciphertext
+        )
+
+    async def _consent_again(self) -> None:
+        """Owners of calendars that were lost to a 401 or 403 connect them again."""
+        await asyncio.sleep(1.0)
+        with suppress(psycopg.Error):
+            query = (
+                "select user_id::text as user, provider::text from public.calendar_connections where status <> 'active'"
+            )
+            for row in await asyncio.to_thread(self.project.sql, query):
+                await asyncio.to_thread(self._connect_calendar, row["user"], row["provider"])
+                self.events["consents given again"] += 1
 
     def _change_everything(self) -> None:
         """Each change in a transaction of its own; one that the server's death undoes is made again."""
-        alive: list[str] = []
-        made = 0
-        while made < self.changes:
-            kind = self.chance.choice(["make", "make", "move", "move", "cancel"]) if len(alive) > 3 else "make"
-            with suppress(psycopg.Error):
-                self._change(kind, alive)
-                made += 1
-            time.sleep(self.chance.uniform(0.0, PACE_SECONDS))
-
-    def _change(self, kind: str, alive: list[str]) -> None:
-        self.slot += 1
-        moment = BASE + timedelta(hours=2 * self.slot)
-        if kind == "make":
-            (row,) = self.sql(
-                "insert into public.appointments (professional_id, appointment_date, status, created_via)"
-                " values (%s, %s, 'confirmed', 'public_booking') returning appointment_id",
-                self.chance.choice(self.people),
-                moment,
-            )
-            alive.append(str(row["appointment_id"]))
-        elif kind == "move":
-            # Twice within milliseconds.
-            appointment = self.chance.choice(alive)
-            for minutes in (0, 30):
-                self.sql(
-                    "update public.appointments set appointment_date = %s where appointment_id = %s",
-                    moment + timedelta(minutes=minutes),
-                    appointment,
-                )
-        else:
-            appointment = alive.pop(self.chance.randrange(len(alive)))
-            self.sql("update public.appointments set status = 'cancelled' where appointment_id = %s", appointment)
+        changer = Changer(self.project.db_url, self.people, self.chance)
+        for number in range(self.changes):
+            while True:
+                with suppress(psycopg.Error):
+                    self.made[changer.change()] += 1
+                    break
+                time.sleep(0.05)
+            if number % 25 == 0:
+                with suppress(psycopg.Error):
+                    changer.sql("update private.calendar_pulls set next_at = private.clock()")
+            if not changer.is_in_a_hurry:
+                time.sleep(self.chance.uniform(0.0, PACE_SECONDS))
+        changer.close()
 
     # Death
 
-    def _start_worker(self) -> None:
+    def _start_worker(self, road: str) -> None:
         environment = {
-            "SUPABASE_URL": "http://127.0.0.1:9",
-            "SUPABASE_SERVICE_ROLE_KEY": CANARY,
+            "SUPABASE_URL": self.project.api_url,
+            "SUPABASE_SERVICE_ROLE_KEY": self.project.keys.service_role_key,
             "SAUTI_APP_URL": "https://app.example",
-            "SAUTI_DB_URL": self.postgres.url(user=SUPERUSER),
-            "SAUTI_SMTP_URL": f"smtp://127.0.0.1:{self.mail.server.port}",
+            "SAUTI_SMTP_URL": f"smtp://127.0.0.1:{self.mail.port}",
             "SAUTI_MAIL_FROM": "no-reply@example.org",
             "SAUTI_TOKEN_KEYS": self.keys,
+            "SAUTI_ALLOW_PRIVATE_CALDAV": "1",
             "SAUTI_GOOGLE_CLIENT_ID": "client",
             "SAUTI_GOOGLE_CLIENT_SECRET": "client-secret",
             "SAUTI_GOOGLE_OAUTH_URL": self.google.url,
             "SAUTI_GOOGLE_API_URL": self.google.url,
-            "SAUTI_PROVIDER_RATES": "google=0",
-            "SAUTI_POLL_SECONDS": "0.5",
+            "SAUTI_MICROSOFT_CLIENT_ID": "client",
+            "SAUTI_MICROSOFT_CLIENT_SECRET": "client-secret",
+            "SAUTI_MICROSOFT_OAUTH_URL": self.microsoft.url,
+            "SAUTI_MICROSOFT_API_URL": self.microsoft.url,
+            "SAUTI_PROVIDER_RATES": "google=0,microsoft=0",
+            "SAUTI_POLL_SECONDS": str(POLL_SECONDS),
             "SAUTI_LEASE_SECONDS": str(LEASE_SECONDS),
-            "SAUTI_JOB_SECONDS": "8",
-            "SAUTI_WORKER_ID": f"worker-{len(self.workers)}",
+            "SAUTI_LONGEST_RETRY_SECONDS": str(LONGEST_RETRY_SECONDS),
+            "SAUTI_WORKER_ID": f"{road}-{len(self.workers)}",
         }
-        self.workers.append(WorkerProcess(environment, self.folder / f"worker-{len(self.workers)}.log"))
+        if road == "direct":
+            environment |= {"SAUTI_DB_URL": self.project.db_url, "SUPABASE_URL": "http://127.0.0.1:9"}
+        name = environment["SAUTI_WORKER_ID"]
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        self.workers.append(Hand(name, road, WorkerProcess(environment, log)))
 
-    def _living(self) -> list[WorkerProcess]:
-        return [worker for worker in self.workers if worker.process.poll() is None]
+    def _living(self) -> list[Hand]:
+        return [worker for worker in self.workers if worker.lives]
 
     async def _kill_workers(self) -> None:
-        while True:
-            await asyncio.sleep(self.chance.uniform(0.5, 2.0))
-            victim = self.chance.choice(self._living())
-            victim.kill()
-            died = time.monotonic()
-            self.kills["worker"] += 1
-            self._start_worker()
-            name = f"worker-{self.workers.index(victim)}"
-            await self._rescued(name, died)
-            # Otherwise all would be dead before one is up.
-            await until(lambda: self.workers[-1].lines("worker_started"), 30)
+        await asyncio.sleep(self.chance.uniform(0.5, 2.5))
+        victim = self.chance.choice(self._living())
+        victim.process.kill()
+        died = time.monotonic()
+        self.events["workers killed"] += 1
+        self._start_worker(victim.road)
+        rescuer = asyncio.create_task(self._watch_rescue(victim.name, died))
+        self.rescuers.add(rescuer)
+        # Otherwise all would be dead before one is up.
+        replacement = self.workers[-1].process
+        await until(lambda: replacement.lines("worker_started"), 60)
 
-    async def _rescued(self, name: str, died: float) -> None:
-        """How long the dead worker's jobs are held by nobody else."""
-        query = "select 1 from private.outbox_jobs where state = 'running' and worker_id = %s"
+    async def _watch_rescue(self, name: str, died: float) -> None:
+        """Which leases the dead worker held, and until when nobody else had them."""
+        held: frozenset[tuple[int, str]] | None = None
+        query = (
+            "select id, lease_token::text as token from private.outbox_jobs where state = 'running' and worker_id = %s"
+        )
         while True:
             with suppress(psycopg.Error):
-                if not await asyncio.to_thread(self.sql, query, name):
-                    self.rescues.append(time.monotonic() - died)
+                rows = await asyncio.to_thread(self.project.sql, query, name)
+                leases = frozenset((row["id"], row["token"]) for row in rows)
+                if held is None:
+                    held = leases
+                    self.kills.append(Kill(died, held))
+                if not leases & held:
+                    if held:
+                        self.rescues.append(time.monotonic() - died)
                     return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
     async def _kill_postgres(self) -> None:
-        while True:
-            await asyncio.sleep(self.chance.uniform(3.0, 8.0))
-            pid = self.postgres.pid
-            if pid is not None:
-                os.kill(pid, signal.SIGKILL)
-                self.kills["postgres"] += 1
-            await self._ensure_postgres()
+        # The first one early, so that a short run has one too.
+        await asyncio.sleep(self.chance.uniform(4.0, 12.0) if self.postgres_kills else 2.0)
+        self.project.kill_postgres()
+        self.postgres_kills.append(time.monotonic())
+        self.events["PostgreSQL killed"] += 1
+        await self.project.revive_postgres()
 
-    async def _ensure_postgres(self) -> None:
-        """A server on the same data and port, whatever state the last one was left in."""
-        deadline = time.monotonic() + 30
-        while True:
-            with suppress(psycopg.Error):
-                await asyncio.to_thread(self.sql, "select 1")
-                return
-            assert time.monotonic() < deadline, "PostgreSQL comes back"
-            old, self.postgres = self.postgres, Postgres(self.folder / "postgres", self.postgres.port, throwaway=True)
+    async def _trouble_realtime(self) -> None:
+        await asyncio.sleep(self.chance.uniform(2.0, 6.0))
+        trouble = self.chance.choice(["phx_close", "token expired", "phx_error", "outage"])
+        self.events[f"Realtime: {trouble}"] += 1
+        if trouble == "outage":
+            await self.project.realtime.stop()
+            await asyncio.sleep(self.chance.uniform(0.5, 3.0))
+            await self._bring_realtime_back()
+        for channel in self.project.realtime.channels():
+            if trouble == "phx_close":
+                channel.close()
+            elif trouble == "phx_error":
+                channel.fail()
+            elif trouble == "token expired":
+                channel.shut_down("Token has expired 0 seconds ago")
+
+    async def _bring_realtime_back(self) -> None:
+        while not self.project.realtime.is_there:
             with suppress(Exception):
-                await old.stop()
-            with suppress(Exception):
-                await self.postgres.start()
+                await self.project.realtime.start()
 
-    # What is left
+    async def _take_providers_down(self) -> None:
+        await asyncio.sleep(self.chance.uniform(5.0, 15.0))
+        name = self.chance.choice(PROVIDERS)
+        self.moods[name].go_down(self.chance.uniform(1.0, 4.0))
+        self.events["provider outages"] += 1
 
-    def _is_quiet(self) -> bool:
+    def _has_settled(self) -> bool:
         with suppress(psycopg.Error):
-            return not self.sql(
+            return not self.project.sql(
                 "select 1 from private.outbox_jobs"
-                " where state in ('pending', 'running') and kind in ('mail', 'calendar_event') limit 1"
+                " where state in ('pending', 'running') and kind in ('mail', 'calendar_event')"
+                " union all select 1 from public.calendar_connections where status <> 'active' limit 1"
             )
         return False
 
-    def _report(self, seconds: float) -> dict[str, Any]:
-        wrong: list[str] = []
-        for person in self.people:
-            wanted = Counter(
-                row["appointment_date"]
-                for row in self.sql(
-                    "select appointment_date from public.appointments"
-                    " where professional_id = %s and status in ('requested', 'confirmed')",
-                    person,
+
+class Changer:
+    """Makes, moves and cancels appointments, as fast as it is let; now and then several within milliseconds."""
+
+    def __init__(self, url: str, people: list[str], chance: random.Random) -> None:
+        self._url = url
+        self._people = people
+        self._chance = chance
+        self._connection: psycopg.Connection[dict[str, Any]] | None = None
+        self._alive: list[str] = []
+        self._again: str | None = None
+        self._slot = 0
+        self._first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=3)
+
+    @property
+    def is_in_a_hurry(self) -> bool:
+        """Whether the next change is to come at once, to the same appointment."""
+        return self._again is not None
+
+    def sql(self, query: str, *arguments: object) -> list[dict[str, Any]]:
+        """Raises psycopg.Error, and connects again at the next call."""
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(
+                    self._url,
+                    autocommit=True,
+                    row_factory=dict_row,
+                    connect_timeout=5,
+                    options="-c statement_timeout=20s",
                 )
+            cursor = self._connection.execute(query.encode(), arguments)
+            return cursor.fetchall() if cursor.description else []
+        except psycopg.Error:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def change(self) -> str:
+        """Make one change; what it was."""
+        kind = "create"
+        if self._again is not None:
+            kind = self._chance.choice(["move", "move", "cancel"])
+        elif len(self._alive) > 3:
+            kind = self._chance.choice(["create", "create", "move", "move", "cancel"])
+        subject, self._again = self._again, None
+        self._slot += 1
+        # Every moment is used once, so no two appointments of anybody overlap.
+        moment = self._first + timedelta(minutes=30 * self._slot)
+        if kind == "create":
+            (row,) = self.sql(
+                "insert into public.appointments (professional_id, appointment_date, duration_minutes, status,"
+                " created_via) values (%s, %s, 30, 'confirmed', 'public_booking') returning appointment_id",
+                self._chance.choice(self._people),
+                moment,
             )
-            there = Counter(datetime.fromisoformat(event["start"]["dateTime"]) for event in self.google.live(person))
-            if wanted != there:
-                wrong.append(f"{len(wanted - there)} missing or stale, {len(there - wanted)} too many")
-        jobs = self.sql("select * from private.outbox_jobs where kind in ('mail', 'calendar_event')")
-        sent = {
-            str(row["notification_id"])
-            for row in jobs
-            if row["kind"] == "mail" and row["result"] == {"outcome": "sent"}
-        }
-        ids = self.mail.message_ids()
-        left = "".join(worker.log() for worker in self.workers)
-        left += json.dumps(self.sql("select * from private.outbox_jobs"), default=str)
-        secrets = [CANARY, self.keys.partition(":")[2], *self.google.access, *self.google.refresh]
-        return {
-            "changes": self.changes,
-            "seconds": round(seconds, 1),
-            "kills": dict(self.kills),
-            "google_requests": len(self.google.asked),
-            "google_faults": sum(self.google.failures.values()),
-            "events": sum(len(self.google.live(person)) for person in self.people),
-            "calendar_jobs": Counter(row["state"] for row in jobs if row["kind"] == "calendar_event"),
-            "wrong_calendars": wrong,
-            "dead_jobs": Counter(row["last_error"] for row in jobs if row["state"] == "dead"),
-            "unsettled_jobs": [
-                f"{row['kind']} {row['state']} {row['attempts']} {row['last_error']} {row['run_at']}"
-                for row in jobs
-                if row["state"] not in ("done", "dead")
-            ],
-            "mails_sent": len(sent),
-            "mails_lost": len(sent - set(ids)),
-            "mails_doubled": len(ids) - len(set(ids)),
-            "longest_rescue": round(max(self.rescues, default=0.0), 1),
-            "leaks": [f"secret {number}" for number, secret in enumerate(secrets) if secret in left],
-        }
+            subject = str(row["appointment_id"])
+            self._alive.append(subject)
+        else:
+            subject = subject or self._chance.choice(self._alive)
+            if kind == "move":
+                self.sql(
+                    "update public.appointments set appointment_date = %s where appointment_id = %s", moment, subject
+                )
+            else:
+                self.sql("update public.appointments set status = 'cancelled' where appointment_id = %s", subject)
+                self._alive.remove(subject)
+        if kind != "cancel" and self._chance.random() < 0.3:
+            self._again = subject
+        return kind
+
+
+async def _for_ever(plague: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await plague()
