@@ -153,6 +153,7 @@ create table private.matching_lanes (
   place extensions.cube,
   reach extensions.cube,
   coverage_radius_km double precision not null,
+  coverage_chord double precision not null,
   is_remote boolean not null,
   crisis_24_7 boolean not null,
   gender public.gender_type not null,
@@ -176,6 +177,7 @@ comment on column private.matching_lanes.professional_id is 'Who offers it.';
 comment on column private.matching_lanes.place is 'Its place on the unit sphere; null for none.';
 comment on column private.matching_lanes.reach is 'Box around all places within twice the coverage radius.';
 comment on column private.matching_lanes.coverage_radius_km is 'Copied from the service.';
+comment on column private.matching_lanes.coverage_chord is 'The same as a chord of the unit sphere, which a search compares without converting.';
 comment on column private.matching_lanes.is_remote is 'Copied from the service.';
 comment on column private.matching_lanes.crisis_24_7 is 'Copied from the service.';
 comment on column private.matching_lanes.gender is 'Copied from the professional.';
@@ -397,12 +399,10 @@ declare
   v_place extensions.cube := private.sphere_point(report.latitude, report.longitude);
   v_lanes text[];
   v_excluded uuid[];
-  v_factor double precision;
   v_half_wait double precision;
   v_decay double precision;
 begin
   select s.* into strict v_settings from private.matching_settings as s;
-  v_factor := case stage when 0 then 1 else v_settings.widen_factor end;
   v_decay := extract(epoch from v_settings.boost_decay);
   v_half_wait := extract(epoch from case report.urgency
     when 'high' then v_settings.availability_half_high
@@ -441,7 +441,10 @@ begin
         where v_place is not null and stage < 2
           and l.lane = lane.name
           and l.reach operator(extensions.@>) v_place
-          and private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_factor
+          and case stage
+            when 0 then l.place operator(extensions.<->) v_place <= l.coverage_chord
+            else private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_settings.widen_factor
+          end
           and l.professional_id <> all (v_excluded)
           and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
         order by l.place operator(extensions.<->) v_place
@@ -499,7 +502,15 @@ begin
       ) as anywhere
     )
   ),
-  rated as (
+  boosts as (
+    select b.professional_id,
+      sum(v_settings.boost_per_case * greatest(0, 1 - extract(epoch from v_now - b.granted_at)::double precision / v_decay)) as boost
+    from private.completion_boosts as b
+    where b.professional_id = any (array(select p.professional_id from pool as p))
+    group by b.professional_id
+  ),
+  -- Materialized, or each part would be computed again in every expression that adds the parts up.
+  rated as materialized (
     select c.service_id, c.professional_id, c.waiting_since,
       c.crisis_24_7 and report.urgency = 'high' as at_any_hour,
       v_settings.weight_speciality * case when split_part(c.lane, '/', 2) = 'any' then v_settings.generalist_speciality else 1 end
@@ -529,16 +540,9 @@ begin
           / cardinality(report.special_needs)
       end as needs,
       v_settings.weight_load * (1 - c.open_cases::double precision / c.max_active_cases) as load,
-      v_settings.weight_boost * least(1, coalesce((
-        select sum(
-          v_settings.boost_per_case * greatest(
-            0, 1 - extract(epoch from v_now - b.granted_at)::double precision / v_decay
-          )
-        )
-        from private.completion_boosts as b
-        where b.professional_id = c.professional_id
-      ), 0)) as boost
+      v_settings.weight_boost * least(1, coalesce(b.boost, 0)) as boost
     from pool as c
+    left join boosts as b on b.professional_id = c.professional_id
   ),
   -- One offer for each professional: the better of two services of theirs.
   one_each as (
@@ -862,8 +866,8 @@ begin
   insert into private.matching_lanes
   select lanes.lane, s.id, s.professional_id, spot.place,
     extensions.cube_enlarge(spot.place, private.sphere_chord(2 * s.coverage_radius_km), 3),
-    s.coverage_radius_km, s.is_remote, s.crisis_24_7, p.gender, lower((p.languages || s.languages)::text)::text[],
-    s.specialisations, load.open_cases, s.max_active_cases, coalesce(w.waiting_since, p.created_at), p.out_of_office_until
+    s.coverage_radius_km, private.sphere_chord(s.coverage_radius_km), s.is_remote, s.crisis_24_7, p.gender,
+    lower((p.languages || s.languages)::text)::text[], s.specialisations, load.open_cases, s.max_active_cases, coalesce(w.waiting_since, p.created_at), p.out_of_office_until
   from public.support_services as s
   join public.professionals as p on p.id = s.professional_id
   left join private.waiting_professionals as w on w.professional_id = p.id
@@ -1053,23 +1057,27 @@ begin
     select tstzrange(from_time, from_time + interval '7 days') as week
   ),
   working as (
-    select a.id, tstzrange(
-      (day.local_date + hours.start_time) at time zone a.time_zone, (day.local_date + hours.end_time) at time zone a.time_zone
-    ) as during
-    from asked as a
-    cross join lateral (
-      select (from_time at time zone a.time_zone)::date + n as local_date from generate_series(0, 7) as n
-    ) as day
-    cross join lateral (
-      select r.start_time, r.end_time
-      from public.availability_rules as r
-      where r.professional_id = a.id and r.weekday = extract(isodow from day.local_date)
-      union all
-      select time '09:00', time '17:00'
-      where not a.has_rules and extract(isodow from day.local_date) <= 5
-    ) as hours
-    where not a.at_any_hour
-      and (day.local_date + hours.start_time) at time zone a.time_zone < (day.local_date + hours.end_time) at time zone a.time_zone
+    select opening.id, tstzrange(opening.opens_at, opening.closes_at) as during
+    from (
+      select a.id, (day.local_date + hours.start_time) at time zone a.time_zone as opens_at,
+        (day.local_date + hours.end_time) at time zone a.time_zone as closes_at
+      from asked as a
+      cross join lateral (
+        select (from_time at time zone a.time_zone)::date + n as local_date from generate_series(0, 7) as n
+      ) as day
+      cross join lateral (
+        select r.start_time, r.end_time
+        from public.availability_rules as r
+        where r.professional_id = a.id and r.weekday = extract(isodow from day.local_date)
+        union all
+        select time '09:00', time '17:00'
+        where not a.has_rules and extract(isodow from day.local_date) <= 5
+      ) as hours
+      where not a.at_any_hour
+      -- Converting to UTC is the costliest step here; without this it is done again for each use.
+      offset 0
+    ) as opening
+    where opening.opens_at < opening.closes_at
     union all
     select a.id, span.week from asked as a cross join span where a.at_any_hour
     union all
@@ -1239,11 +1247,13 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
   perform private.broadcast(o.professional_id, 'match', 'INSERT', 'matched_services', o.id, o.match_status_type::text)
   from offered as o;
   insert into public.notifications (user_id, kind, matched_services, created_at)
-  select o.professional_id, 'offer_made', o.id, private.clock()
+  select o.professional_id, 'offer_made', o.id, v_now
   from offered as o
   where o.match_status_type = 'pending';
   return null;

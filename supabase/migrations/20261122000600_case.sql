@@ -230,7 +230,7 @@ begin
     set status = 'consented', answered_at = v_now, offered_match = v_match.id
     where h.id = v_hand_over.id
     returning h.* into v_hand_over;
-    perform private.give_consent(v_user_id, v_match.report_id, 'hand_over');
+    perform private.give_consent(v_user_id, v_match.report_id, array['hand_over']);
     if not exists (
       select 1
       from public.notifications as n

@@ -68,8 +68,8 @@ _REASONS = {
         private.calendar_tombstones.external_event_id
     """,
     "the place of a service, which support_services has too, as a point of the sphere; how far it reaches": """
-        private.matching_lanes.coverage_radius_km private.matching_lanes.place private.matching_lanes.reach
-        public.support_services.coverage_radius_km
+        private.matching_lanes.coverage_chord private.matching_lanes.coverage_radius_km private.matching_lanes.place
+        private.matching_lanes.reach public.support_services.coverage_radius_km
     """,
     "hours in which a professional is open, for everybody to see": """
         public.availability_rules.end_time public.availability_rules.start_time

@@ -15,12 +15,9 @@ declare
     case when new.status = 'withdrawn' then 'hand_over' end
   ], null);
 begin
-  if new.consent_to_share then
-    perform private.give_consent(new.user_id, new.report_id, 'share_report');
-  end if;
-  if new.consent_location then
-    perform private.give_consent(new.user_id, new.report_id, 'share_location');
-  end if;
+  perform private.give_consent(new.user_id, new.report_id, array_remove(array[
+    case when new.consent_to_share then 'share_report' end, case when new.consent_location then 'share_location' end
+  ], null));
   if tg_op = 'UPDATE' then
     update public.consents as c
     set withdrawn_at = greatest(private.clock(), c.given_at)

@@ -21,12 +21,10 @@ declare
   v_place extensions.cube := private.sphere_point(report.latitude, report.longitude);
   v_lanes text[];
   v_excluded uuid[];
-  v_factor double precision;
   v_half_wait double precision;
   v_decay double precision;
 begin
   select s.* into strict v_settings from private.matching_settings as s;
-  v_factor := case stage when 0 then 1 else v_settings.widen_factor end;
   v_decay := extract(epoch from v_settings.boost_decay);
   v_half_wait := extract(epoch from case report.urgency
     when 'high' then v_settings.availability_half_high
@@ -65,7 +63,10 @@ begin
         where v_place is not null and stage < 2
           and l.lane = lane.name
           and l.reach operator(extensions.@>) v_place
-          and private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_factor
+          and case stage
+            when 0 then l.place operator(extensions.<->) v_place <= l.coverage_chord
+            else private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_settings.widen_factor
+          end
           and l.professional_id <> all (v_excluded)
           and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
         order by l.place operator(extensions.<->) v_place
@@ -123,7 +124,15 @@ begin
       ) as anywhere
     )
   ),
-  rated as (
+  boosts as (
+    select b.professional_id,
+      sum(v_settings.boost_per_case * greatest(0, 1 - extract(epoch from v_now - b.granted_at)::double precision / v_decay)) as boost
+    from private.completion_boosts as b
+    where b.professional_id = any (array(select p.professional_id from pool as p))
+    group by b.professional_id
+  ),
+  -- Materialized, or each part would be computed again in every expression that adds the parts up.
+  rated as materialized (
     select c.service_id, c.professional_id, c.waiting_since,
       c.crisis_24_7 and report.urgency = 'high' as at_any_hour,
       v_settings.weight_speciality * case when split_part(c.lane, '/', 2) = 'any' then v_settings.generalist_speciality else 1 end
@@ -153,16 +162,9 @@ begin
           / cardinality(report.special_needs)
       end as needs,
       v_settings.weight_load * (1 - c.open_cases::double precision / c.max_active_cases) as load,
-      v_settings.weight_boost * least(1, coalesce((
-        select sum(
-          v_settings.boost_per_case * greatest(
-            0, 1 - extract(epoch from v_now - b.granted_at)::double precision / v_decay
-          )
-        )
-        from private.completion_boosts as b
-        where b.professional_id = c.professional_id
-      ), 0)) as boost
+      v_settings.weight_boost * least(1, coalesce(b.boost, 0)) as boost
     from pool as c
+    left join boosts as b on b.professional_id = c.professional_id
   ),
   -- One offer for each professional: the better of two services of theirs.
   one_each as (

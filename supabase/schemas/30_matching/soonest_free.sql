@@ -23,23 +23,27 @@ begin
     select tstzrange(from_time, from_time + interval '7 days') as week
   ),
   working as (
-    select a.id, tstzrange(
-      (day.local_date + hours.start_time) at time zone a.time_zone, (day.local_date + hours.end_time) at time zone a.time_zone
-    ) as during
-    from asked as a
-    cross join lateral (
-      select (from_time at time zone a.time_zone)::date + n as local_date from generate_series(0, 7) as n
-    ) as day
-    cross join lateral (
-      select r.start_time, r.end_time
-      from public.availability_rules as r
-      where r.professional_id = a.id and r.weekday = extract(isodow from day.local_date)
-      union all
-      select time '09:00', time '17:00'
-      where not a.has_rules and extract(isodow from day.local_date) <= 5
-    ) as hours
-    where not a.at_any_hour
-      and (day.local_date + hours.start_time) at time zone a.time_zone < (day.local_date + hours.end_time) at time zone a.time_zone
+    select opening.id, tstzrange(opening.opens_at, opening.closes_at) as during
+    from (
+      select a.id, (day.local_date + hours.start_time) at time zone a.time_zone as opens_at,
+        (day.local_date + hours.end_time) at time zone a.time_zone as closes_at
+      from asked as a
+      cross join lateral (
+        select (from_time at time zone a.time_zone)::date + n as local_date from generate_series(0, 7) as n
+      ) as day
+      cross join lateral (
+        select r.start_time, r.end_time
+        from public.availability_rules as r
+        where r.professional_id = a.id and r.weekday = extract(isodow from day.local_date)
+        union all
+        select time '09:00', time '17:00'
+        where not a.has_rules and extract(isodow from day.local_date) <= 5
+      ) as hours
+      where not a.at_any_hour
+      -- Converting to UTC is the costliest step here; without this it is done again for each use.
+      offset 0
+    ) as opening
+    where opening.opens_at < opening.closes_at
     union all
     select a.id, span.week from asked as a cross join span where a.at_any_hour
     union all

@@ -149,6 +149,7 @@ create table private.matching_lanes (
   place extensions.cube,
   reach extensions.cube,
   coverage_radius_km double precision not null,
+  coverage_chord double precision not null,
   is_remote boolean not null,
   crisis_24_7 boolean not null,
   gender public.gender_type not null,
@@ -172,6 +173,7 @@ comment on column private.matching_lanes.professional_id is 'Who offers it.';
 comment on column private.matching_lanes.place is 'Its place on the unit sphere; null for none.';
 comment on column private.matching_lanes.reach is 'Box around all places within twice the coverage radius.';
 comment on column private.matching_lanes.coverage_radius_km is 'Copied from the service.';
+comment on column private.matching_lanes.coverage_chord is 'The same as a chord of the unit sphere, which a search compares without converting.';
 comment on column private.matching_lanes.is_remote is 'Copied from the service.';
 comment on column private.matching_lanes.crisis_24_7 is 'Copied from the service.';
 comment on column private.matching_lanes.gender is 'Copied from the professional.';

@@ -10,11 +10,13 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
   perform private.broadcast(o.professional_id, 'match', 'INSERT', 'matched_services', o.id, o.match_status_type::text)
   from offered as o;
   insert into public.notifications (user_id, kind, matched_services, created_at)
-  select o.professional_id, 'offer_made', o.id, private.clock()
+  select o.professional_id, 'offer_made', o.id, v_now
   from offered as o
   where o.match_status_type = 'pending';
   return null;
