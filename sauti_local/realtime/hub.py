@@ -77,6 +77,11 @@ class Hub:
     def __init__(self) -> None:
         self._topics: dict[tuple[str, bool], Topic] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is in any topic."""
+        return not self._topics
+
     def enter(self, name: str, private: bool, member: Member) -> Topic:
         """Make somebody a member."""
         topic = self._topics.setdefault((name, private), Topic(name))

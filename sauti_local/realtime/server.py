@@ -210,7 +210,7 @@ class RealtimeServer:
             delay = min(delay * 2, _LAST_RETRY_SECONDS)
 
     async def _follow(self, ready: Any) -> None:
-        decoder = Decoder(lambda relation: _is_messages(relation) or self._context.feed.wants(relation.oid))
+        decoder = Decoder(self._wants)
         batch: list[Change] = []
         messages = replicate(self._context.settings.db_url, (PUBLICATION, MESSAGES_PUBLICATION), ready)
         async with contextlib.aclosing(messages):
@@ -224,6 +224,12 @@ class RealtimeServer:
                 if batch and (isinstance(decoded, Commit) or len(batch) >= _BATCH_SIZE):
                     await self._batches.put(batch)
                     batch = []
+
+    def _wants(self, relation: Relation) -> bool:
+        """Whether anybody could hear of a row. Requests share this event loop and would wait for its decoding."""
+        if _is_messages(relation):
+            return not self._context.hub.is_empty
+        return self._context.feed.wants(relation.oid)
 
     def _broadcast_row(self, change: Change) -> None:
         """A row of `realtime.messages` is a broadcast. It has been authorised: it could be inserted."""
