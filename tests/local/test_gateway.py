@@ -159,7 +159,7 @@ async def test_a_part_that_is_down_is_a_502_without_a_word_about_it() -> None:
 
 
 def token(**claims: Any) -> str:
-    return jwt.encode({"role": "authenticated", "sub": "x", "exp": time.time() + 60} | claims, KEYS.jwt_secret)
+    return jwt.encode({"role": "authenticated", "sub": "x", "exp": time.time() + 3600} | claims, KEYS.jwt_secret)
 
 
 @pytest.mark.parametrize(
