@@ -377,8 +377,7 @@ begin
   perform private.check_appointment_time(starts_at, duration_minutes, appointment_type);
   select p.id into v_professional_id
   from public.professionals as p
-  where p.booking_slug = book_appointment.booking_slug and p.verification_status = 'verified' and p.is_public_booking
-  for no key update;
+  where p.booking_slug = book_appointment.booking_slug and p.verification_status = 'verified' and p.is_public_booking;
   if not found then
     perform private.raise_error('not_found');
   elsif exists (
@@ -391,8 +390,20 @@ begin
   ) then
     perform private.raise_error('invalid_input', 'appointment_type, duration_minutes: not one of the types that this professional offers.');
   end if;
-  perform 1 from public.profiles as p where p.id = v_survivor_id for no key update;
+  -- Who comes too late need not wait for those before them.
+  if private.is_engaged(v_professional_id, starts_at, duration_minutes) then
+    perform private.require_free_slot(v_professional_id, starts_at, duration_minutes, v_survivor_id);
+  end if;
 
+  perform 1
+  from public.professionals as p
+  where p.id = v_professional_id and p.booking_slug = book_appointment.booking_slug and p.verification_status = 'verified'
+    and p.is_public_booking
+  for no key update;
+  if not found then
+    perform private.raise_error('not_found');
+  end if;
+  perform 1 from public.profiles as p where p.id = v_survivor_id for no key update;
   perform private.require_free_slot(v_professional_id, starts_at, duration_minutes, v_survivor_id);
   perform private.count_booking(v_professional_id, auth.uid(), v_client.client_email);
   v_client.appointment_id := (private.make_appointment(
@@ -1430,6 +1441,36 @@ $$;
 comment on function private.is_crisis_case(uuid, uuid) is 'True when the survivor has an accepted urgent case with a professional of a 24/7 crisis service.';
 revoke all on function private.is_crisis_case(uuid, uuid) from public, anon, authenticated, service_role;
 
+-- supabase/schemas/50_scheduling/is_engaged.sql
+-- Whether a professional has a live appointment at a time.
+--
+-- Called by make_appointment and by those who are to be refused early. What it sees can change until the professional is
+-- locked; a yes is a good reason to refuse all the same. Locks: none.
+
+create or replace function private.is_engaged(
+  professional_id uuid, starts_at timestamptz, duration_minutes integer, moved_id uuid default null
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return exists (
+    select 1
+    from public.appointments as a
+    where a.professional_id = is_engaged.professional_id
+      and a.status in ('requested', 'confirmed')
+      and a.appointment_id is distinct from moved_id
+      and private.appointment_during(a.appointment_date, a.duration_minutes)
+        && private.appointment_during(is_engaged.starts_at, is_engaged.duration_minutes)
+  );
+end;
+$$;
+comment on function private.is_engaged(uuid, timestamptz, integer, uuid) is 'True when a requested or confirmed appointment overlaps the time; moved_id is not counted.';
+revoke all on function private.is_engaged(uuid, timestamptz, integer, uuid) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/50_scheduling/local_spans.sql
 -- The local days of a time zone, cut wherever the wall clock jumps.
 --
@@ -1522,14 +1563,7 @@ as $$
 declare
   v_appointment public.appointments;
 begin
-  if exists (
-    select 1
-    from public.appointments as a
-    where a.professional_id = make_appointment.professional_id
-      and a.status in ('requested', 'confirmed')
-      and private.appointment_during(a.appointment_date, a.duration_minutes)
-        && private.appointment_during(make_appointment.starts_at, make_appointment.duration_minutes)
-  ) or exists (
+  if private.is_engaged(professional_id, starts_at, duration_minutes) or exists (
     select 1
     from public.appointments as a
     where a.survivor_id = make_appointment.survivor_id
@@ -1823,7 +1857,8 @@ declare
     where p.id = require_free_slot.professional_id
   );
 begin
-  if exists (
+  -- The cheap look first: of a rush on one slot all but one are refused, and for them it is enough.
+  if not private.is_engaged(professional_id, starts_at, duration_minutes, moved_id) and exists (
     select 1
     from private.free_slots(array[professional_id], v_day, v_day, duration_minutes, survivor_id, at_any_hour, moved_id) as f
     where f.slot_start = starts_at

@@ -21,7 +21,8 @@ begin
   select lanes.lane, s.id, s.professional_id, spot.place,
     extensions.cube_enlarge(spot.place, private.sphere_chord(2 * s.coverage_radius_km), 3),
     s.coverage_radius_km, private.sphere_chord(s.coverage_radius_km), s.is_remote, s.crisis_24_7, p.gender,
-    lower((p.languages || s.languages)::text)::text[], s.specialisations, load.open_cases, s.max_active_cases, coalesce(w.waiting_since, p.created_at), p.out_of_office_until
+    lower((p.languages || s.languages)::text)::text[], s.specialisations,
+    load.open_cases, s.max_active_cases, coalesce(w.waiting_since, p.created_at), p.out_of_office_until
   from public.support_services as s
   join public.professionals as p on p.id = s.professional_id
   left join private.waiting_professionals as w on w.professional_id = p.id

@@ -21,8 +21,7 @@ begin
   perform private.check_appointment_time(starts_at, duration_minutes, appointment_type);
   select p.id into v_professional_id
   from public.professionals as p
-  where p.booking_slug = book_appointment.booking_slug and p.verification_status = 'verified' and p.is_public_booking
-  for no key update;
+  where p.booking_slug = book_appointment.booking_slug and p.verification_status = 'verified' and p.is_public_booking;
   if not found then
     perform private.raise_error('not_found');
   elsif exists (
@@ -35,8 +34,20 @@ begin
   ) then
     perform private.raise_error('invalid_input', 'appointment_type, duration_minutes: not one of the types that this professional offers.');
   end if;
-  perform 1 from public.profiles as p where p.id = v_survivor_id for no key update;
+  -- Who comes too late need not wait for those before them.
+  if private.is_engaged(v_professional_id, starts_at, duration_minutes) then
+    perform private.require_free_slot(v_professional_id, starts_at, duration_minutes, v_survivor_id);
+  end if;
 
+  perform 1
+  from public.professionals as p
+  where p.id = v_professional_id and p.booking_slug = book_appointment.booking_slug and p.verification_status = 'verified'
+    and p.is_public_booking
+  for no key update;
+  if not found then
+    perform private.raise_error('not_found');
+  end if;
+  perform 1 from public.profiles as p where p.id = v_survivor_id for no key update;
   perform private.require_free_slot(v_professional_id, starts_at, duration_minutes, v_survivor_id);
   perform private.count_booking(v_professional_id, auth.uid(), v_client.client_email);
   v_client.appointment_id := (private.make_appointment(

@@ -16,14 +16,7 @@ as $$
 declare
   v_appointment public.appointments;
 begin
-  if exists (
-    select 1
-    from public.appointments as a
-    where a.professional_id = make_appointment.professional_id
-      and a.status in ('requested', 'confirmed')
-      and private.appointment_during(a.appointment_date, a.duration_minutes)
-        && private.appointment_during(make_appointment.starts_at, make_appointment.duration_minutes)
-  ) or exists (
+  if private.is_engaged(professional_id, starts_at, duration_minutes) or exists (
     select 1
     from public.appointments as a
     where a.survivor_id = make_appointment.survivor_id

@@ -20,7 +20,8 @@ declare
     where p.id = require_free_slot.professional_id
   );
 begin
-  if exists (
+  -- The cheap look first: of a rush on one slot all but one are refused, and for them it is enough.
+  if not private.is_engaged(professional_id, starts_at, duration_minutes, moved_id) and exists (
     select 1
     from private.free_slots(array[professional_id], v_day, v_day, duration_minutes, survivor_id, at_any_hour, moved_id) as f
     where f.slot_start = starts_at
