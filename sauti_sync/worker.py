@@ -246,7 +246,10 @@ class Worker:
         work = asyncio.create_task(self._work(job, lease))
         keeper = asyncio.create_task(self._keep(lease))
         self._working.add(work)
-        await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
+        # The keeper may hang in a question that the database does not answer; the lease ends all the same, and what is
+        # under way with it: another worker may have the job from then on.
+        while not (work.done() or keeper.done()) and lease.remaining > 0:
+            await asyncio.wait({work, keeper}, timeout=lease.remaining, return_when=asyncio.FIRST_COMPLETED)
         settlement: _Settlement
         if not work.done():
             settlement = _Leave(Outcome.LEASE_LOST)

@@ -138,6 +138,7 @@ class CalDavCalendar:
             # A worker may have died after it took over an imported event and before it could say under which name.
             other = await self._find(f"{appointment_id}@sauti")
             if other is not None:
+                lease.check()
                 answer = await self._request("DELETE", other)
         if answer.status not in (200, 202, 204, 404, 410):
             raise _verdict(answer)

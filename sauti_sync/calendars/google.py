@@ -84,8 +84,10 @@ class GoogleCalendar:
             event_id, exists, look = found, True, True
         for _ in range(_ROUNDS):
             if not look:
-                lease.check()
-                reply = await self._write(event_id, content, etag) if exists else await self._insert(event_id, content)
+                if exists:
+                    reply = await self._write(event_id, content, etag, lease)
+                else:
+                    reply = await self._insert(event_id, content, lease)
                 if reply.status == 200:
                     return RemoteEvent(event_id, _etag(reply.body.get("etag")), recreated=recreated)
                 if reply.status not in ((404, 410, 412) if exists else (409,)):
@@ -111,13 +113,12 @@ class GoogleCalendar:
 
     async def remove(self, appointment_id: str, known: RemoteEvent | None, lease: Lease) -> None:
         """Delete; an event that is not there counts as deleted."""
-        lease.check()
-        reply = await self._delete(known.external_event_id if known else event_id_of(appointment_id))
+        reply = await self._delete(known.external_event_id if known else event_id_of(appointment_id), lease)
         if reply.status in (404, 410) and known is None:
             # A worker may have died after it took over an imported event and before it could say under which id.
             other = await self._find(f"{appointment_id}{OWN_UID_SUFFIX}")
             if other is not None:
-                reply = await self._delete(other)
+                reply = await self._delete(other, lease)
         if reply.status not in (200, 204, 404, 410):
             raise _verdict(reply)
 
@@ -176,19 +177,20 @@ class GoogleCalendar:
         """Close the connection."""
         await self._http.aclose()
 
-    async def _insert(self, event_id: str, content: Mapping[str, Any]) -> Reply:
-        return await self._api.request(
-            "POST", "", query={"sendUpdates": "none"}, content={"id": event_id} | dict(content)
-        )
+    async def _insert(self, event_id: str, content: Mapping[str, Any], lease: Lease) -> Reply:
+        new = {"id": event_id} | dict(content)
+        return await self._api.request("POST", "", query={"sendUpdates": "none"}, content=new, lease=lease)
 
-    async def _write(self, event_id: str, content: Mapping[str, Any], etag: str | None) -> Reply:
+    async def _write(self, event_id: str, content: Mapping[str, Any], etag: str | None, lease: Lease) -> Reply:
         # PATCH keeps what the owner has added: a colour, a reminder of their own.
         headers = {"If-Match": etag} if etag else {}
         query = {"sendUpdates": "none"}
-        return await self._api.request("PATCH", _path(event_id), query=query, content=content, headers=headers)
+        return await self._api.request(
+            "PATCH", _path(event_id), query=query, content=content, headers=headers, lease=lease
+        )
 
-    async def _delete(self, event_id: str) -> Reply:
-        return await self._api.request("DELETE", _path(event_id), query={"sendUpdates": "none"})
+    async def _delete(self, event_id: str, lease: Lease) -> Reply:
+        return await self._api.request("DELETE", _path(event_id), query={"sendUpdates": "none"}, lease=lease)
 
     async def _find(self, uid: str) -> str | None:
         """Id of the event with this UID, or None."""

@@ -12,6 +12,7 @@ import httpx
 
 from sauti_sync.calendars.oauth import TokenSession
 from sauti_sync.errors import Outage, Permanent
+from sauti_sync.events import Lease
 from sauti_sync.messages.retry_after import seconds_to_wait
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -55,10 +56,16 @@ class JsonApi:
         query: Mapping[str, str] | None = None,
         content: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        lease: Lease | None = None,
     ) -> Reply:
-        """One request; a refused token is renewed once. Raises Permanent `needs_reauth` when that does not help."""
+        """One request; a refused token is renewed once. Raises Permanent `needs_reauth` when that does not help.
+
+        What changes something is given its lease: a token may take longer to come than the lease lasts.
+        """
         for is_second in (False, True):
             token = await self._session.token()
+            if lease is not None:
+                lease.check()
             reply = await self._send(method, path, query, content, dict(headers or {}), token)
             if reply.status != 401:
                 return reply

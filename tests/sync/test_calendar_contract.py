@@ -18,7 +18,7 @@ from sauti_sync.calendars.busy import Span, Window
 from sauti_sync.calendars.interface import RemoteEvent
 from sauti_sync.errors import LeaseLost, Permanent, Retryable
 from sauti_sync.events import Job, Lease
-from tests.sync.shelves import SHELVES, Shelf
+from tests.sync.shelves import SHELVES, Shelf, StandInShelf
 
 WORDS = ics.Wording(title="Appointment", case="Case", link="https://app.example")
 
@@ -213,6 +213,20 @@ async def test_removal_is_complete_and_repeatable(
     assert await shelf.events() == []
     await shelf.calendar.remove(appointment, known, lease)
     await shelf.calendar.remove(appointment, None, lease)
+
+
+async def test_nothing_is_written_with_a_token_that_came_after_the_lease(
+    shelf: Shelf, appointment: str, entry: ics.Entry, lease: Lease, confirmations: Confirmations
+) -> None:
+    if not isinstance(shelf, StandInShelf):
+        pytest.skip("a password needs no refreshing")
+    known = await shelf.calendar.put(appointment, entry, WORDS, None, False, lease)
+    shelf.server.token_delay = 0.4
+    late = shelf.open(shelf.server.issue(shelf.user, expires_in=-1))
+    with pytest.raises(LeaseLost):
+        await late.remove(appointment, known, confirmations.lease(seconds=0.3))
+    await late.close()
+    assert len(await shelf.events()) == 1
 
 
 async def test_an_event_made_by_a_worker_that_died_before_it_could_say_so_is_removed(

@@ -395,3 +395,19 @@ async def test_a_keeper_that_overhears_its_cancellation_does_not_hold_its_job_fo
     async with running(queue, Recorder(work), replace(OPTIONS, lease_seconds=1)):
         await until(lambda: queue.states() == ["done"], 5)
     assert overheard.is_set()
+
+
+async def test_the_end_of_a_lease_ends_the_work_although_nobody_answers_whether_it_may_go_on(
+    queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for_ever = asyncio.Event()
+
+    async def extend(job: Job, lease_seconds: int) -> None:
+        await for_ever.wait()
+
+    monkeypatch.setattr(queue, "extend", extend)
+    queue.add()
+    handler, began = Recorder(lambda *_: asyncio.sleep(60, {})), time.monotonic()
+    async with running(queue, handler, replace(OPTIONS, lease_seconds=1, concurrency=1)):
+        await until(lambda: handler.cancelled == 1)
+        assert 0.9 < time.monotonic() - began < 5
