@@ -27,6 +27,7 @@ create table private.outbox_jobs (
   worker_id text check (length(worker_id) <= 200),
   last_error text check (length(last_error) <= 200),
   result jsonb,
+  looks_again boolean not null default false,
   created_at timestamptz not null default now(),
   finished_at timestamptz
 );
@@ -59,6 +60,7 @@ comment on column private.outbox_jobs.leased_until is 'Then it may be claimed by
 comment on column private.outbox_jobs.worker_id is 'Who claimed it last.';
 comment on column private.outbox_jobs.last_error is 'A stable symbol, never a provider''s text.';
 comment on column private.outbox_jobs.result is 'What the worker reported.';
+comment on column private.outbox_jobs.looks_again is 'For calendar_event: an earlier attempt was not answered, and may have written after the calendar was said to be empty.';
 comment on column private.outbox_jobs.created_at is 'When it was queued.';
 comment on column private.outbox_jobs.finished_at is 'When it became done or dead.';
 
@@ -223,8 +225,11 @@ begin
         select 1
         from private.outbox_jobs as other
         where other.ordering_key = j.ordering_key and other.id <> j.id and other.state in ('pending', 'running')
-          -- A dead job that is retried is older than one that runs already.
-          and (other.id < j.id or (other.state = 'running' and other.leased_until > v_now))
+          -- A dead job that is retried is older than one that runs already. One that waits to look again holds nobody up.
+          and (
+            (other.id < j.id and not (other.looks_again and other.run_at > v_now))
+            or (other.state = 'running' and other.leased_until > v_now)
+          )
       ))
     order by j.priority, j.id
     limit claim_jobs.max_jobs
@@ -235,7 +240,8 @@ begin
     leased_until = v_leased_until
   from due
   where j.id = due.id
-  returning j.id, j.kind, j.attempts, j.max_attempts, j.lease_token, j.leased_until, j.created_at;
+  returning j.id, j.kind, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
+    case when j.looks_again then j.run_at else j.created_at end;
   -- A claim that a crash of the server takes back is made again by another worker while the first one acts on it. Only where
   -- nothing outside changes may that be: those claims, and the empty ones, do not wait for the disk.
   if not exists (
@@ -500,6 +506,7 @@ as $$
 declare
   v_job private.outbox_jobs;
   v_state text;
+  v_error text := error;
   -- Not tried: a restart, or a provider that is down, costs no attempt and is not this job's failure.
   v_handed_back boolean := error in ('worker_stopped', 'provider_paused') and retry_in_seconds is not null;
 begin
@@ -512,10 +519,12 @@ begin
   v_job := private.leased_job(job_id, lease_token);
   if v_handed_back then
     v_job.attempts := v_job.attempts - 1;
+    -- What a stopped worker had under way stays in doubt, however long the provider is left alone.
+    v_error := case v_job.last_error when 'worker_stopped' then v_job.last_error else error end;
   end if;
   v_state := case when retry_in_seconds is null or v_job.attempts >= v_job.max_attempts then 'dead' else 'pending' end;
   update private.outbox_jobs as j
-  set state = v_state, attempts = v_job.attempts, last_error = fail_job.error, leased_until = null, lease_token = null,
+  set state = v_state, attempts = v_job.attempts, last_error = v_error, leased_until = null, lease_token = null,
     run_at = private.clock() + coalesce(retry_in_seconds, 0) * interval '1 second',
     finished_at = case v_state when 'dead' then private.clock() end
   where j.id = v_job.id;
@@ -566,7 +575,7 @@ begin
     when v_job.kind = 'mail' and v_job.client_template is not null then private.client_mail_context(v_job)
     when v_job.kind in ('mail', 'sms') then private.message_context(v_job.notification_id)
     when v_job.tombstone_id is not null then private.tombstone_context(v_job.tombstone_id)
-    when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
+    when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id, v_job.looks_again)
     when v_job.kind = 'calendar_pull' then private.calendar_pull_context(v_job.connection_id)
     when v_job.kind = 'calendar_disconnect' then private.calendar_disconnect_context(v_job.id)
     when v_job.kind = 'probe' then '{"state": "due", "kind": "probe"}'::jsonb

@@ -115,7 +115,8 @@ create table private.calendar_settings (
   pushed_pull_minutes integer not null default 30 check (pushed_pull_minutes between 1 and 1440),
   push_seconds integer not null default 10 check (push_seconds between 1 and 3600),
   full_pull_hours integer not null default 24 check (full_pull_hours between 1 and 720),
-  oauth_minutes integer not null default 10 check (oauth_minutes between 1 and 60)
+  oauth_minutes integer not null default 10 check (oauth_minutes between 1 and 60),
+  doubt_seconds integer not null default 60 check (doubt_seconds between 1 and 3600)
 );
 comment on table private.calendar_settings is 'One row: how often calendars are read.';
 comment on column private.calendar_settings.id is 'Always true, so that there is one row.';
@@ -124,6 +125,7 @@ comment on column private.calendar_settings.pushed_pull_minutes is 'The same whi
 comment on column private.calendar_settings.push_seconds is 'However often a provider tells of changes, a calendar is read once in so many seconds.';
 comment on column private.calendar_settings.full_pull_hours is 'After so many hours all of it is read again: the horizon moves, and recurring events with it.';
 comment on column private.calendar_settings.oauth_minutes is 'How long a person has for the consent page.';
+comment on column private.calendar_settings.doubt_seconds is 'A request that nobody has answered may still take effect for so long.';
 insert into private.calendar_settings default values;
 
 create table private.calendar_pulls (
@@ -395,9 +397,10 @@ revoke all on function private.calendar_disconnect_context(bigint) from public, 
 --
 -- Called by job_context. A live or held appointment stands in the calendar, a cancelled one does not. When the calendar
 -- already shows this sequence, the job is obsolete; a later job for a newer one may have run first. An event that its
--- owner has deleted twice is left alone. Locks: none.
+-- owner has deleted twice is left alone. To look again is to remove once more what is said to be removed, and nothing else.
+-- Locks: none.
 
-create or replace function private.calendar_event_context(appointment_id uuid, connection_id uuid)
+create or replace function private.calendar_event_context(appointment_id uuid, connection_id uuid, looks_again boolean default false)
 returns jsonb
 language plpgsql
 stable
@@ -424,7 +427,9 @@ begin
     or (
       v_mapping.synced_sequence >= v_appointment.sequence
       and v_mapping.sync_status = case v_operation when 'delete' then 'removed' else 'synced' end
+      and not looks_again
     )
+    or (looks_again and v_operation <> 'delete')
   then
     return null;
   end if;
@@ -447,8 +452,8 @@ begin
   );
 end;
 $$;
-comment on function private.calendar_event_context(uuid, uuid) is 'jsonb {state: due, operation: upsert | delete, connection, event, mapping}, or null when nothing is to be done.';
-revoke all on function private.calendar_event_context(uuid, uuid) from public, anon, authenticated, service_role;
+comment on function private.calendar_event_context(uuid, uuid, boolean) is 'jsonb {state: due, operation: upsert | delete, connection, event, mapping}, or null when nothing is to be done.';
+revoke all on function private.calendar_event_context(uuid, uuid, boolean) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/80_sync/calendar_pull_context.sql
 -- From where a professional's calendar has to be read, over which time, what in it is ours, and who tells us of changes.
@@ -709,6 +714,26 @@ end;
 $$;
 comment on function private.hurry_calendar_pull(uuid) is 'Queues a reading of a calendar that has changed, at most one in calendar_settings.push_seconds.';
 revoke all on function private.hurry_calendar_pull(uuid) from public, anon, authenticated, service_role;
+
+-- supabase/schemas/80_sync/is_in_doubt.sql
+-- Whether a calendar job that has not ended may still have a request under way that nobody will answer for.
+--
+-- Called where a calendar is emptied for good and its jobs go: by the retirement of a connection and the burial of entries.
+-- True while it runs, when an attempt has failed or been handed back, and when it waits to look again. Locks: none.
+
+create or replace function private.is_in_doubt(job private.outbox_jobs)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select job.kind = 'calendar_event' and (
+    job.state = 'running' or (job.state = 'pending' and (job.attempts > 0 or job.looks_again or job.last_error = 'worker_stopped'))
+  );
+$$;
+comment on function private.is_in_doubt(private.outbox_jobs) is 'Whether what a calendar job has sent may still take effect.';
+revoke all on function private.is_in_doubt(private.outbox_jobs) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/80_sync/list_credentials.sql
 -- Ciphertexts that are not under a given key, for their renewal.
@@ -1417,10 +1442,10 @@ begin
     select greatest(v_run_at, max(c.leased_until)) into v_run_at from cancelled as c;
   end loop;
 
-  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, looks_again, run_at)
   select 'calendar_event',
     'calendar:' || a.appointment_id || ':' || v_connection.id || ':' || a.sequence || ':connected:' || gen_random_uuid(),
-    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, v_run_at
+    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, a.status = 'cancelled', v_run_at
   from public.appointments as a
   where store_calendar_connection.user_id in (a.professional_id, a.survivor_id)
     and (
@@ -1435,11 +1460,11 @@ begin
         select 1
         from private.outbox_jobs as j
         where j.appointment_id = a.appointment_id and j.connection_id = v_connection.id and j.kind = 'calendar_event'
-          and not exists (
+          and (j.looks_again or not exists (
             select 1
             from public.calendar_events as e
             where e.appointment_id = j.appointment_id and e.connection_id = j.connection_id
-          )
+          ))
       ))
     );
   return v_connection;
@@ -1514,8 +1539,8 @@ grant execute on function public.take_calendar_oauth(text, text) to service_role
 -- A connection that goes leaves a job behind: the worker takes its events out of the calendar and gives the access back.
 --
 -- Called by: delete on public.calendar_connections, also when the person's account is erased. A running job may be writing
--- an event just now; it counts as standing there, and the cleaning waits until its lease is over. Definer: credentials and
--- the outbox are private.
+-- an event just now, and what an earlier attempt has sent may still arrive; both count as standing there, and the cleaning
+-- waits for them. Definer: credentials and the outbox are private.
 
 create or replace function private.tg_calendar_connections__retire()
 returns trigger
@@ -1533,9 +1558,9 @@ begin
   if v_ciphertext is null then
     return old;
   end if;
-  select greatest(v_run_at, max(j.leased_until) + interval '20 seconds') into v_run_at
-  from private.outbox_jobs as j
-  where j.connection_id = old.id and j.kind = 'calendar_event' and j.state = 'running';
+  select greatest(v_run_at, max(coalesce(j.leased_until, v_run_at)) + max(s.doubt_seconds) * interval '1 second') into v_run_at
+  from private.outbox_jobs as j, private.calendar_settings as s
+  where j.connection_id = old.id and private.is_in_doubt(j);
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, run_at)
   values ('calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60, v_run_at)
   returning id into v_job_id;
@@ -1554,7 +1579,7 @@ begin
     union
     select j.appointment_id, null
     from private.outbox_jobs as j
-    where j.connection_id = old.id and j.kind = 'calendar_event' and j.state = 'running' and not exists (
+    where j.connection_id = old.id and private.is_in_doubt(j) and not exists (
       select 1
       from public.calendar_events as e
       where e.appointment_id = j.appointment_id and e.connection_id = old.id and e.sync_status not in ('removed', 'dismissed')
@@ -1595,6 +1620,42 @@ after update of state on private.outbox_jobs
 for each row
 when (new.kind = 'calendar_disconnect' and new.state in ('done', 'dead'))
 execute function private.tg_outbox_jobs__forget_retirement();
+
+-- supabase/schemas/80_sync/tg_outbox_jobs__look_again.sql
+-- A calendar job that took more than one attempt leaves another behind, which looks again when all requests have arrived.
+--
+-- Called by: update on private.outbox_jobs, whichever function ends the job. An attempt that was not answered, or whose
+-- worker died, may write after the next one found nothing to remove, or removed it; conditions on the event cannot hold
+-- off what creates it. Definer: the outbox is private. Locks: none.
+
+create or replace function private.tg_outbox_jobs__look_again()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, looks_again, run_at)
+  select 'calendar_event', 'calendar:' || new.appointment_id || ':' || new.connection_id || ':look:' || gen_random_uuid(),
+    new.ordering_key, new.appointment_id, new.connection_id, true, private.clock() + s.doubt_seconds * interval '1 second'
+  from private.calendar_settings as s
+  -- Looking again only removes, which may come late without harm.
+  where not new.looks_again;
+  return null;
+end;
+$$;
+comment on function private.tg_outbox_jobs__look_again() is 'Definer: the outbox is private. Queues what removes the late effect of an unanswered attempt.';
+revoke all on function private.tg_outbox_jobs__look_again() from public, anon, authenticated, service_role;
+
+create trigger _500_look_again
+after update of state on private.outbox_jobs
+for each row
+when (
+  new.kind = 'calendar_event' and new.state in ('done', 'dead') and old.state = 'running' and new.appointment_id is not null
+  and (new.attempts > 1 or old.last_error = 'worker_stopped')
+)
+execute function private.tg_outbox_jobs__look_again();
 
 -- supabase/schemas/80_sync/google_calendar_events.sql
 -- The calendar events that stand in Google calendars.

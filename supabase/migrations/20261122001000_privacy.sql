@@ -234,8 +234,8 @@ revoke all on function private.audit_subject_commitment(private.audit_log) from 
 -- Before a professional's account goes: one job for each session to come that stands in a survivor's calendar.
 --
 -- Called by the erasure of an account, because the job that cancelling queued goes with the appointment. A tombstone waits
--- for the lease of a job that may just be writing the same entry. The person's own calendars are emptied when their
--- connections go. Locks: none.
+-- for a job that may just be writing the same entry, and for what an earlier attempt has sent. The person's own calendars
+-- are emptied when their connections go. Locks: none.
 
 create or replace function private.bury_calendar_entries(person_id uuid)
 returns integer
@@ -251,10 +251,10 @@ begin
   with entries as materialized (
     select gen_random_uuid() as tombstone_id, a.appointment_id, c.id as connection_id, e.external_event_id, e.etag,
       (
-        select max(j.leased_until)
-        from private.outbox_jobs as j
-        where j.appointment_id = a.appointment_id and j.connection_id = c.id and j.state = 'running'
-      ) as leased_until,
+        select max(coalesce(j.leased_until, v_now)) + max(s.doubt_seconds) * interval '1 second'
+        from private.outbox_jobs as j, private.calendar_settings as s
+        where j.appointment_id = a.appointment_id and j.connection_id = c.id and private.is_in_doubt(j)
+      ) as doubtful_until,
       e.appointment_id is not null and e.sync_status <> 'removed' as stands
     from public.appointments as a
     join public.calendar_connections as c on c.user_id = a.survivor_id and c.status = 'active'
@@ -265,12 +265,12 @@ begin
     insert into private.calendar_tombstones (id, connection_id, appointment_id, external_event_id, etag, created_at)
     select b.tombstone_id, b.connection_id, b.appointment_id, b.external_event_id, b.etag, v_now
     from entries as b
-    where b.stands or b.leased_until is not null
+    where b.stands or b.doubtful_until is not null
   )
   insert into private.outbox_jobs (kind, dedupe_key, connection_id, tombstone_id, run_at)
-  select 'calendar_event', 'tombstone:' || b.tombstone_id, b.connection_id, b.tombstone_id, greatest(v_now, b.leased_until)
+  select 'calendar_event', 'tombstone:' || b.tombstone_id, b.connection_id, b.tombstone_id, greatest(v_now, b.doubtful_until)
   from entries as b
-  where b.stands or b.leased_until is not null;
+  where b.stands or b.doubtful_until is not null;
   get diagnostics v_buried = row_count;
   return v_buried;
 end;

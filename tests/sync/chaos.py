@@ -37,6 +37,8 @@ ROADS = ("data api", "data api", "direct")
 LEASE_SECONDS = 4
 POLL_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 8
+#: Everything here takes a part of its usual time.
+DOUBT_SECONDS = 10
 #: Longest pause between two changes.
 PACE_SECONDS = 0.2
 #: Share of requests that fail.
@@ -151,6 +153,7 @@ class Chaos:
 
     def _populate(self) -> None:
         self.keys = TokenKeys.generate("chaos")
+        self.project.sql("update private.calendar_settings set doubt_seconds = %s", DOUBT_SECONDS)
         for number, providers in enumerate(PEOPLE):
             user = str(uuid.uuid4())
             self.people.append(user)

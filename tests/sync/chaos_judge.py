@@ -37,6 +37,9 @@ class Verdict:
     false_alarms: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
     attempts: Counter[str] = field(default_factory=Counter)
+    #: Jobs with an attempt whose lease ended before the database could be told what it had done.
+    untold: set[int] = field(default_factory=set)
+    second_looks: int = 0
     mails_expected: int = 0
     mails_delivered: int = 0
     mails_outdated: int = 0
@@ -57,10 +60,12 @@ def judge(run: Chaos) -> Verdict:
     }
     _compare_calendars(run, appointments, verdict)
     _look_at_records(run, verdict)
-    _count_mails(run, appointments, verdict)
     for worker in run.workers:
         for line in worker.process.lines("attempt"):
             verdict.attempts[f"{line['kind']} {line['outcome']}"] += 1
+            if line["outcome"] in ("lease_lost", "unsettled"):
+                verdict.untold.add(line["job_id"])
+    _count_mails(run, appointments, verdict)
     verdict.leaks = _leaks(run)
     return verdict
 
@@ -107,6 +112,8 @@ def _entries(run: Chaos, owner: str, provider: str) -> Iterable[Entry]:
 
 
 def _look_at_records(run: Chaos, verdict: Verdict) -> None:
+    (looks,) = run.project.sql("select count(*) as count from private.outbox_jobs where looks_again")
+    verdict.second_looks = looks["count"]
     jobs = run.project.sql(
         "select kind, state, attempts, last_error, count(*) as count from private.outbox_jobs"
         " where kind in ('mail', 'calendar_event', 'calendar_pull') group by 1, 2, 3, 4"
@@ -159,13 +166,13 @@ def _count_mails(run: Chaos, appointments: dict[str, Any], verdict: Verdict) -> 
     verdict.mails_lost += _outdated_readers(copies, appointments)
     for key, same in copies.items():
         for earlier, later in pairwise(same):
-            reason = _reason(run, sent.get(key), earlier, later)
+            reason = _reason(run, verdict.untold, sent.get(key), earlier, later)
             verdict.duplicates[reason] += 1
             if reason == "unexplained":
                 verdict.unexplained_duplicates.append(key)
 
 
-def _reason(run: Chaos, job_id: int | None, earlier: Copy, later: Copy) -> str:
+def _reason(run: Chaos, untold: set[int], job_id: int | None, earlier: Copy, later: Copy) -> str:
     """Why a message was sent again."""
     if not earlier.was_answered:
         return "the mail server had acted without answering"
@@ -175,6 +182,8 @@ def _reason(run: Chaos, job_id: int | None, earlier: Copy, later: Copy) -> str:
         return "its worker was killed before it could settle"
     if any(since - 10 <= at <= until for at in run.postgres_kills):
         return "PostgreSQL was killed before it was settled"
+    if job_id in untold:
+        return "its lease ended before the database could be told"
     return "unexplained"
 
 
@@ -232,6 +241,7 @@ def table(run: Chaos, verdict: Verdict) -> str:
     rows.append(("attempts", verdict.attempts.total()))
     rows += [(f"  {outcome}", count) for outcome, count in sorted(verdict.attempts.items())]
     rows += [
+        ("calendar jobs to look again", verdict.second_looks),
         ("requests that arrived: google", len(run.google.asked)),
         ("requests that arrived: microsoft", len(run.microsoft.asked)),
         ("requests that arrived: caldav", run.caldav.requests),

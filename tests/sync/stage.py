@@ -137,15 +137,24 @@ class Stage:
         return str(added["appointment_id"])
 
     def jobs(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """The jobs of this professional's appointments, oldest first."""
+        """The jobs of this professional's appointments, oldest first, without those that look again later."""
         return self.sql(
             "select j.* from private.outbox_jobs as j"
             " left join public.notifications as n on n.id = j.notification_id"
             " left join public.calendar_connections as c on c.id = j.connection_id"
-            " where coalesce(n.user_id, c.user_id) = %s and (%s::text is null or j.kind = %s) order by j.id",
+            " where coalesce(n.user_id, c.user_id) = %s and (%s::text is null or j.kind = %s) and not j.looks_again"
+            " order by j.id",
             self.professional.id,
             kind,
             kind,
+        )
+
+    def looks(self) -> list[dict[str, Any]]:
+        """The jobs that look into this professional's calendars again."""
+        return self.sql(
+            "select j.* from private.outbox_jobs as j join public.calendar_connections as c on c.id = j.connection_id"
+            " where c.user_id = %s and j.looks_again order by j.id",
+            self.professional.id,
         )
 
     def states(self, kind: str | None = None) -> list[str]:

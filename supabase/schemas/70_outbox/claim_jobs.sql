@@ -52,8 +52,11 @@ begin
         select 1
         from private.outbox_jobs as other
         where other.ordering_key = j.ordering_key and other.id <> j.id and other.state in ('pending', 'running')
-          -- A dead job that is retried is older than one that runs already.
-          and (other.id < j.id or (other.state = 'running' and other.leased_until > v_now))
+          -- A dead job that is retried is older than one that runs already. One that waits to look again holds nobody up.
+          and (
+            (other.id < j.id and not (other.looks_again and other.run_at > v_now))
+            or (other.state = 'running' and other.leased_until > v_now)
+          )
       ))
     order by j.priority, j.id
     limit claim_jobs.max_jobs
@@ -64,7 +67,8 @@ begin
     leased_until = v_leased_until
   from due
   where j.id = due.id
-  returning j.id, j.kind, j.attempts, j.max_attempts, j.lease_token, j.leased_until, j.created_at;
+  returning j.id, j.kind, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
+    case when j.looks_again then j.run_at else j.created_at end;
   -- A claim that a crash of the server takes back is made again by another worker while the first one acts on it. Only where
   -- nothing outside changes may that be: those claims, and the empty ones, do not wait for the disk.
   if not exists (

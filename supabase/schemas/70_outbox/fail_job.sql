@@ -14,6 +14,7 @@ as $$
 declare
   v_job private.outbox_jobs;
   v_state text;
+  v_error text := error;
   -- Not tried: a restart, or a provider that is down, costs no attempt and is not this job's failure.
   v_handed_back boolean := error in ('worker_stopped', 'provider_paused') and retry_in_seconds is not null;
 begin
@@ -26,10 +27,12 @@ begin
   v_job := private.leased_job(job_id, lease_token);
   if v_handed_back then
     v_job.attempts := v_job.attempts - 1;
+    -- What a stopped worker had under way stays in doubt, however long the provider is left alone.
+    v_error := case v_job.last_error when 'worker_stopped' then v_job.last_error else error end;
   end if;
   v_state := case when retry_in_seconds is null or v_job.attempts >= v_job.max_attempts then 'dead' else 'pending' end;
   update private.outbox_jobs as j
-  set state = v_state, attempts = v_job.attempts, last_error = fail_job.error, leased_until = null, lease_token = null,
+  set state = v_state, attempts = v_job.attempts, last_error = v_error, leased_until = null, lease_token = null,
     run_at = private.clock() + coalesce(retry_in_seconds, 0) * interval '1 second',
     finished_at = case v_state when 'dead' then private.clock() end
   where j.id = v_job.id;

@@ -20,7 +20,7 @@ begin
     when v_job.kind = 'mail' and v_job.client_template is not null then private.client_mail_context(v_job)
     when v_job.kind in ('mail', 'sms') then private.message_context(v_job.notification_id)
     when v_job.tombstone_id is not null then private.tombstone_context(v_job.tombstone_id)
-    when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id)
+    when v_job.kind = 'calendar_event' then private.calendar_event_context(v_job.appointment_id, v_job.connection_id, v_job.looks_again)
     when v_job.kind = 'calendar_pull' then private.calendar_pull_context(v_job.connection_id)
     when v_job.kind = 'calendar_disconnect' then private.calendar_disconnect_context(v_job.id)
     when v_job.kind = 'probe' then '{"state": "due", "kind": "probe"}'::jsonb

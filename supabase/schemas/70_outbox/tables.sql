@@ -23,6 +23,7 @@ create table private.outbox_jobs (
   worker_id text check (length(worker_id) <= 200),
   last_error text check (length(last_error) <= 200),
   result jsonb,
+  looks_again boolean not null default false,
   created_at timestamptz not null default now(),
   finished_at timestamptz
 );
@@ -55,6 +56,7 @@ comment on column private.outbox_jobs.leased_until is 'Then it may be claimed by
 comment on column private.outbox_jobs.worker_id is 'Who claimed it last.';
 comment on column private.outbox_jobs.last_error is 'A stable symbol, never a provider''s text.';
 comment on column private.outbox_jobs.result is 'What the worker reported.';
+comment on column private.outbox_jobs.looks_again is 'For calendar_event: an earlier attempt was not answered, and may have written after the calendar was said to be empty.';
 comment on column private.outbox_jobs.created_at is 'When it was queued.';
 comment on column private.outbox_jobs.finished_at is 'When it became done or dead.';
 

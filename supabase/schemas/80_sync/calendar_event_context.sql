@@ -2,9 +2,10 @@
 --
 -- Called by job_context. A live or held appointment stands in the calendar, a cancelled one does not. When the calendar
 -- already shows this sequence, the job is obsolete; a later job for a newer one may have run first. An event that its
--- owner has deleted twice is left alone. Locks: none.
+-- owner has deleted twice is left alone. To look again is to remove once more what is said to be removed, and nothing else.
+-- Locks: none.
 
-create or replace function private.calendar_event_context(appointment_id uuid, connection_id uuid)
+create or replace function private.calendar_event_context(appointment_id uuid, connection_id uuid, looks_again boolean default false)
 returns jsonb
 language plpgsql
 stable
@@ -31,7 +32,9 @@ begin
     or (
       v_mapping.synced_sequence >= v_appointment.sequence
       and v_mapping.sync_status = case v_operation when 'delete' then 'removed' else 'synced' end
+      and not looks_again
     )
+    or (looks_again and v_operation <> 'delete')
   then
     return null;
   end if;
@@ -54,5 +57,5 @@ begin
   );
 end;
 $$;
-comment on function private.calendar_event_context(uuid, uuid) is 'jsonb {state: due, operation: upsert | delete, connection, event, mapping}, or null when nothing is to be done.';
-revoke all on function private.calendar_event_context(uuid, uuid) from public, anon, authenticated, service_role;
+comment on function private.calendar_event_context(uuid, uuid, boolean) is 'jsonb {state: due, operation: upsert | delete, connection, event, mapping}, or null when nothing is to be done.';
+revoke all on function private.calendar_event_context(uuid, uuid, boolean) from public, anon, authenticated, service_role;

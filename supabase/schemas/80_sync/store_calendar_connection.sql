@@ -74,10 +74,10 @@ begin
     select greatest(v_run_at, max(c.leased_until)) into v_run_at from cancelled as c;
   end loop;
 
-  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, run_at)
+  insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, looks_again, run_at)
   select 'calendar_event',
     'calendar:' || a.appointment_id || ':' || v_connection.id || ':' || a.sequence || ':connected:' || gen_random_uuid(),
-    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, v_run_at
+    'calendar:' || a.appointment_id || ':' || v_connection.id, a.appointment_id, v_connection.id, a.status = 'cancelled', v_run_at
   from public.appointments as a
   where store_calendar_connection.user_id in (a.professional_id, a.survivor_id)
     and (
@@ -92,11 +92,11 @@ begin
         select 1
         from private.outbox_jobs as j
         where j.appointment_id = a.appointment_id and j.connection_id = v_connection.id and j.kind = 'calendar_event'
-          and not exists (
+          and (j.looks_again or not exists (
             select 1
             from public.calendar_events as e
             where e.appointment_id = j.appointment_id and e.connection_id = j.connection_id
-          )
+          ))
       ))
     );
   return v_connection;

@@ -111,7 +111,8 @@ create table private.calendar_settings (
   pushed_pull_minutes integer not null default 30 check (pushed_pull_minutes between 1 and 1440),
   push_seconds integer not null default 10 check (push_seconds between 1 and 3600),
   full_pull_hours integer not null default 24 check (full_pull_hours between 1 and 720),
-  oauth_minutes integer not null default 10 check (oauth_minutes between 1 and 60)
+  oauth_minutes integer not null default 10 check (oauth_minutes between 1 and 60),
+  doubt_seconds integer not null default 60 check (doubt_seconds between 1 and 3600)
 );
 comment on table private.calendar_settings is 'One row: how often calendars are read.';
 comment on column private.calendar_settings.id is 'Always true, so that there is one row.';
@@ -120,6 +121,7 @@ comment on column private.calendar_settings.pushed_pull_minutes is 'The same whi
 comment on column private.calendar_settings.push_seconds is 'However often a provider tells of changes, a calendar is read once in so many seconds.';
 comment on column private.calendar_settings.full_pull_hours is 'After so many hours all of it is read again: the horizon moves, and recurring events with it.';
 comment on column private.calendar_settings.oauth_minutes is 'How long a person has for the consent page.';
+comment on column private.calendar_settings.doubt_seconds is 'A request that nobody has answered may still take effect for so long.';
 insert into private.calendar_settings default values;
 
 create table private.calendar_pulls (

@@ -1,8 +1,8 @@
 -- A connection that goes leaves a job behind: the worker takes its events out of the calendar and gives the access back.
 --
 -- Called by: delete on public.calendar_connections, also when the person's account is erased. A running job may be writing
--- an event just now; it counts as standing there, and the cleaning waits until its lease is over. Definer: credentials and
--- the outbox are private.
+-- an event just now, and what an earlier attempt has sent may still arrive; both count as standing there, and the cleaning
+-- waits for them. Definer: credentials and the outbox are private.
 
 create or replace function private.tg_calendar_connections__retire()
 returns trigger
@@ -20,9 +20,9 @@ begin
   if v_ciphertext is null then
     return old;
   end if;
-  select greatest(v_run_at, max(j.leased_until) + interval '20 seconds') into v_run_at
-  from private.outbox_jobs as j
-  where j.connection_id = old.id and j.kind = 'calendar_event' and j.state = 'running';
+  select greatest(v_run_at, max(coalesce(j.leased_until, v_run_at)) + max(s.doubt_seconds) * interval '1 second') into v_run_at
+  from private.outbox_jobs as j, private.calendar_settings as s
+  where j.connection_id = old.id and private.is_in_doubt(j);
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, run_at)
   values ('calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60, v_run_at)
   returning id into v_job_id;
@@ -41,7 +41,7 @@ begin
     union
     select j.appointment_id, null
     from private.outbox_jobs as j
-    where j.connection_id = old.id and j.kind = 'calendar_event' and j.state = 'running' and not exists (
+    where j.connection_id = old.id and private.is_in_doubt(j) and not exists (
       select 1
       from public.calendar_events as e
       where e.appointment_id = j.appointment_id and e.connection_id = old.id and e.sync_status not in ('removed', 'dismissed')
