@@ -576,9 +576,13 @@ begin
       'gender', round(t.gender::numeric, 3), 'needs', round(t.needs::numeric, 3), 'load', round(t.load::numeric, 3),
       'boost', round(t.boost::numeric, 3), 'stage', stage
     )
-  from (select c.*, round((c.subtotal + c.availability)::numeric, 3) as score from timed as c) as t
-  order by t.score desc, t.waiting_since, t.service_id
-  limit wanted;
+  from (
+    select c.*, round((c.subtotal + c.availability)::numeric, 3) as score
+    from timed as c
+    order by score desc, c.waiting_since, c.service_id
+    limit wanted
+  ) as t
+  order by t.score desc, t.waiting_since, t.service_id;
 end;
 $$;
 comment on function private.best_candidates(public.reports, public.service_type, integer, integer, boolean) is
