@@ -1,4 +1,4 @@
-"""Joins calls: those that come while one is under way travel together in the next.
+"""Joins calls: those that come while one is under way travel together in the next, or along with another call.
 
 A lone call starts at once, so this costs no time; under load it turns many round trips into a few.
 """
@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+A = TypeVar("A")
 
 
 class Coalescer(Generic[T, R]):
@@ -31,26 +32,59 @@ class Coalescer(Generic[T, R]):
             self._carrier = asyncio.create_task(self._carry(), name="coalescer")
         return await answer
 
+    async def take_along(
+        self, call: Callable[[Sequence[T]], Awaitable[tuple[Sequence[R], A]]], may: Callable[[T], bool]
+    ) -> A | None:
+        """Send what waits, and may, with another call, which gives their answers and one of its own; None: nothing did.
+
+        An error of that call is everybody's who travelled, and the caller's.
+        """
+        taken: list[tuple[T, asyncio.Future[R]]] = []
+        left: deque[tuple[T, asyncio.Future[R]]] = deque()
+        for entry in self._waiting:
+            if may(entry[0]) and not entry[1].done() and len(taken) < self._most:
+                taken.append(entry)
+            else:
+                left.append(entry)
+        if not taken:
+            return None
+        self._waiting = left
+        own: list[A] = []
+
+        async def joint(items: Sequence[T]) -> Sequence[R]:
+            answers, answer = await call(items)
+            own.append(answer)
+            return answers
+
+        await self._send(taken, joint, raising=True)
+        return own[0]
+
     async def _carry(self) -> None:
         try:
             while self._waiting:
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
                 # Who was cancelled in the meantime does not travel.
                 if batch := [entry for entry in taken if not entry[1].done()]:
-                    await self._send(batch)
+                    await self._send(batch, self._call)
         finally:
             self._carrier = None
             while self._waiting:
                 self._waiting.popleft()[1].cancel()
 
-    async def _send(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+    async def _send(
+        self,
+        batch: list[tuple[T, asyncio.Future[R]]],
+        call: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        *,
+        raising: bool = False,
+    ) -> None:
         try:
-            answers: Sequence[R] = await self._call([item for item, _ in batch])
+            answers: Sequence[R] = await call([item for item, _ in batch])
         except BaseException as error:
             for _, answer in batch:
                 if not answer.done():
                     answer.set_exception(error) if isinstance(error, Exception) else answer.cancel()
-            if not isinstance(error, Exception):
+            if raising or not isinstance(error, Exception):
                 raise
         else:
             for (_, answer), value in zip(batch, answers, strict=True):

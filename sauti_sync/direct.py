@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -80,7 +81,7 @@ class DirectQueue(RpcQueue):
             work.cancel()
         return rows if function in _ROWS else rows[0]["answer"]
 
-    async def _execute(self, statement: sql.Composed, values: dict[str, Any]) -> list[dict[str, Any]]:
+    async def _execute(self, statement: bytes, values: dict[str, Any]) -> list[dict[str, Any]]:
         async with self._pool.connection() as connection:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError  # nobody waits any more; a claim would take jobs that nobody does
@@ -132,7 +133,8 @@ async def _become_worker(connection: psycopg.AsyncConnection[Any]) -> None:
         await connection.execute("set statement_timeout = '8s'")
 
 
-def _statement(function: str, names: tuple[str, ...]) -> sql.Composed:
+@lru_cache
+def _statement(function: str, names: tuple[str, ...]) -> bytes:
     call = sql.SQL("{}({})").format(
         sql.Identifier("public", function),
         sql.SQL(", ").join(
@@ -142,7 +144,7 @@ def _statement(function: str, names: tuple[str, ...]) -> sql.Composed:
     )
     columns = sql.SQL("*") if function in _ROWS else sql.SQL("{} as answer").format(call)
     source = sql.SQL(" from {}").format(call) if function in _ROWS else sql.SQL("")
-    return sql.SQL("select {}{}").format(columns, source)
+    return sql.SQL("select {}{}").format(columns, source).as_bytes()
 
 
 #: What PostgREST knows from the function's signature.

@@ -7,7 +7,8 @@ to call one: DataApiQueue here, over HTTP, and DirectQueue over a connection of 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -25,8 +26,10 @@ _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 class Queue(Protocol):
     """What the engine asks of the database. Every call raises QueueUnavailable or QueueRefused."""
 
-    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
-        """Lease up to `max_jobs` due jobs of these kinds."""
+    async def claim(
+        self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str], *, under_load: bool = False
+    ) -> list[Job]:
+        """Lease up to `max_jobs` due jobs of these kinds; under load it may be slower, if that spares the database."""
 
     async def context(self, job: Job) -> Json:
         """The present state behind a job; raises LeaseLost."""
@@ -76,11 +79,19 @@ class RpcQueue:
         """
         raise NotImplementedError
 
-    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
-        """Lease up to `max_jobs` due jobs of these kinds."""
-        rows = await self.call(
-            "take_jobs", worker_id=worker_id, max_jobs=max_jobs, lease_seconds=lease_seconds, kinds=list(kinds)
-        )
+    async def claim(
+        self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str], *, under_load: bool = False
+    ) -> list[Job]:
+        """Lease up to `max_jobs` due jobs of these kinds; under load in one commit with what is to be settled."""
+        wanted = {"worker_id": worker_id, "max_jobs": max_jobs, "lease_seconds": lease_seconds, "kinds": list(kinds)}
+        rows: Any = None
+        if under_load:
+            with suppress(QueueRefused):  # a settlement has broken it, or the database is older
+                rows = await self._settlements.take_along(
+                    lambda entries: self._exchange(entries, wanted), lambda entry: travels_with_claims(entry[0])
+                )
+        if rows is None:
+            rows = await self.call("take_jobs", **wanted)
         try:
             return [
                 Job(
@@ -150,17 +161,21 @@ class RpcQueue:
         leases = [{"job_id": job.job_id, "lease_token": job.lease_token} for job in jobs]
         return _by_job(jobs, await self.call("job_contexts", leases=leases), "context")
 
+    async def _exchange(
+        self, settlements: Sequence[tuple[Job, Json]], wanted: Mapping[str, Any]
+    ) -> tuple[list[bool], Any]:
+        answer = await self.call("exchange_jobs", settlements=_settlements(settlements), **wanted)
+        if not isinstance(answer, dict):
+            raise QueueRefused("malformed_answer", 200)
+        return _by_job([job for job, _ in settlements], answer.get("settled"), "is_settled"), answer.get("taken")
+
     async def _complete_all(self, settlements: Sequence[tuple[Job, Json]]) -> list[bool]:
         jobs = [job for job, _ in settlements]
         if len(jobs) == 1:
             ((job, result),) = settlements
             await self.call("complete_job", job_id=job.job_id, lease_token=job.lease_token, result=dict(result))
             return [True]
-        given = [
-            {"job_id": job.job_id, "lease_token": job.lease_token, "result": dict(result)}
-            for job, result in settlements
-        ]
-        return _by_job(jobs, await self.call("complete_jobs", settlements=given), "is_settled")
+        return _by_job(jobs, await self.call("complete_jobs", settlements=_settlements(settlements)), "is_settled")
 
 
 class DataApiQueue(RpcQueue):
@@ -211,6 +226,17 @@ class DataApiQueue(RpcQueue):
         if response.status_code == 409 and message == "invalid_transition":
             raise LeaseLost
         raise QueueRefused(f"queue_refused_{response.status_code}", response.status_code)
+
+
+def travels_with_claims(job: Job) -> bool:
+    """Whether it can be settled in one commit with a claim: a calendar's settlement locks more than its job."""
+    return not job.kind.startswith("calendar")
+
+
+def _settlements(settlements: Sequence[tuple[Job, Json]]) -> list[Json]:
+    return [
+        {"job_id": job.job_id, "lease_token": job.lease_token, "result": dict(result)} for job, result in settlements
+    ]
 
 
 def _moment(value: str | datetime) -> datetime:

@@ -29,7 +29,7 @@ from sauti_sync.events import Handler, Job, Json, Lease
 from sauti_sync.lanes import Lanes
 from sauti_sync.logs import logger, place_of
 from sauti_sync.metrics import Metrics
-from sauti_sync.outbox import Queue
+from sauti_sync.outbox import Queue, travels_with_claims
 
 #: A commit reaches the WAL, and so Realtime, a moment before other sessions can see it: a claim that follows a ring at
 #: once may come too early to find its jobs. So a ring echoes, this many seconds after it.
@@ -117,16 +117,22 @@ class Worker:
         self._echoes: list[float] = []
         self._hurry = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self.metrics.running.set_function(lambda: len(self._running))
         self._working: set[asyncio.Task[_Settlement]] = set()
+        self._settling_alone = 0
         self._started = time.monotonic()
         self._last_answer: float | None = None
         self._doorbell_up = False
 
     def ring(self) -> None:
-        """There may be new jobs. Rings that come while a claim is under way count as one."""
-        self.metrics.rings.inc()
+        """There may soon be new jobs. Rings that come while a claim is under way count as one."""
         now = time.monotonic()
         self._echoes = [now + echo for echo in _ECHOES]
+        self.ring_of_visible()
+
+    def ring_of_visible(self) -> None:
+        """There may be new jobs, and a claim finds them now: such a ring needs no echo."""
+        self.metrics.rings.inc()
         self._wake.set()
 
     def stop(self) -> None:
@@ -205,35 +211,42 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
-            if self._backlog and len(self._running) > self._options.concurrency // 2:
+            if self._backlog and len(self._working) > self._options.concurrency // 2:
                 await asyncio.sleep(_GATHER_SECONDS)
 
     async def _claim(self) -> bool:
         """Take what there is room for; whether to ask again at once."""
-        room = min(self._options.concurrency - len(self._running), self._options.batch_size)
+        concurrency = self._options.concurrency
+        # A job that is being settled takes no handler's time; yet a queue that is slow to settle is not asked for more.
+        room = min(concurrency - len(self._working), 2 * concurrency - len(self._running), self._options.batch_size)
         if room <= 0:
             self._backlog = True
             return False
+        # What is being settled on its own may hold up the next job of its ordering key: this claim may come too early.
+        early = self._settling_alone > 0
         asked_at = time.monotonic()
         # Never cancelled: the answer to a claim that nobody waits for would be jobs that nobody does.
-        jobs = await self._queue.claim(self._options.worker_id, room, self._options.lease_seconds, self._kinds)
+        jobs = await self._queue.claim(
+            self._options.worker_id, room, self._options.lease_seconds, self._kinds, under_load=self._backlog
+        )
         self._answered()
-        self._backlog = len(jobs) >= room
-        self.metrics.claimed("full" if self._backlog else "partial" if jobs else "empty")
+        full = len(jobs) >= room
+        self._backlog = full or early
+        self.metrics.claimed("full" if full else "partial" if jobs else "empty")
         for job in jobs:
             self._start(job, asked_at + self._options.lease_seconds)
-        return self._backlog and len(self._running) < self._options.concurrency
+        return full and len(self._working) < concurrency
 
     def _start(self, job: Job, deadline: float) -> None:
         lease = Lease(job, deadline, self._extend)
-        task = asyncio.create_task(self._attempt(job, lease), name=f"job-{job.job_id}")
+        work = asyncio.create_task(self._work(job, lease))
+        self._working.add(work)
+        task = asyncio.create_task(self._attempt(job, lease, work))
         self._running.add(task)
-        self.metrics.running.set(len(self._running))
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self.metrics.running.set(len(self._running))
         if self._backlog:
             self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -241,15 +254,18 @@ class Worker:
 
     # One attempt
 
-    async def _attempt(self, job: Job, lease: Lease) -> None:
+    async def _attempt(self, job: Job, lease: Lease, work: asyncio.Task[_Settlement]) -> None:
         began = time.monotonic()
-        work = asyncio.create_task(self._work(job, lease))
-        keeper = asyncio.create_task(self._keep(lease))
-        self._working.add(work)
-        # The keeper may hang in a question that the database does not answer; the lease ends all the same, and what is
-        # under way with it: another worker may have the job from then on.
-        while not (work.done() or keeper.done()) and lease.remaining > 0:
-            await asyncio.wait({work, keeper}, timeout=lease.remaining, return_when=asyncio.FIRST_COMPLETED)
+        keeper: asyncio.Task[None] | None = None
+        # Most jobs need no keeper: they end before it would have anything to do.
+        if not work.done():
+            await asyncio.wait({work}, timeout=max(0.0, min(self._options.lease_seconds / 3, lease.remaining)))
+        if not work.done():
+            keeper = asyncio.create_task(self._keep(lease))
+            # The keeper may hang in a question that the database does not answer; the lease ends all the same, and what
+            # is under way with it: another worker may have the job from then on.
+            while not (work.done() or keeper.done()) and lease.remaining > 0:
+                await asyncio.wait({work, keeper}, timeout=lease.remaining, return_when=asyncio.FIRST_COMPLETED)
         settlement: _Settlement
         if not work.done():
             settlement = _Leave(Outcome.LEASE_LOST)
@@ -258,11 +274,20 @@ class Worker:
             settlement = _Fail(Outcome.RELEASED, "worker_stopped", 0.0)
         else:
             settlement = work.result()
-        self._working.discard(work)
         await _end(work)
         # From here the lease is no longer extended, which bounds the tries to settle.
-        await _end(keeper)
-        outcome = await self._settle(job, lease, settlement)
+        if keeper is not None:
+            await _end(keeper)
+        self._working.discard(work)
+        if self._backlog:
+            # Woken before it settles, so that the claim for its place can take the settlement along.
+            self._wake.set()
+        alone = not (isinstance(settlement, _Complete) and travels_with_claims(job))
+        self._settling_alone += alone
+        try:
+            outcome = await self._settle(job, lease, settlement)
+        finally:
+            self._settling_alone -= alone
         self._report(job, settlement, outcome, began)
 
     async def _work(self, job: Job, lease: Lease) -> _Settlement:
@@ -382,9 +407,8 @@ class Worker:
     # Leases
 
     async def _keep(self, lease: Lease) -> None:
-        """Extend the lease at a third of its time; returns when it is lost."""
+        """Extend the lease now and at each third of its time; returns when it is lost."""
         while True:
-            await asyncio.sleep(max(0.0, min(self._options.lease_seconds / 3, lease.remaining)))
             try:
                 lease.check()
                 await self._extend(lease)
@@ -392,7 +416,10 @@ class Worker:
                 return
             except SautiError:
                 # Unanswered is not lost: the next try comes soon, and the deadline ends it in any case.
-                await asyncio.sleep(max(0.0, min(self._options.lease_seconds / 10, lease.remaining)))
+                pause = self._options.lease_seconds / 10
+            else:
+                pause = self._options.lease_seconds / 3
+            await asyncio.sleep(max(0.0, min(pause, lease.remaining)))
 
     async def _extend(self, lease: Lease) -> None:
         asked_at = time.monotonic()

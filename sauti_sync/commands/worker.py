@@ -95,7 +95,7 @@ async def _serve(settings: WorkerSettings, queue: DataApiQueue | DirectQueue) ->
         raise ConfigurationError(("SAUTI_METRICS_PORT: nothing can listen on this port",)) from None
     bell: Doorbell | ListenDoorbell
     if settings.db_url is not None:
-        bell = ListenDoorbell(settings.db_url, worker.ring, worker)
+        bell = ListenDoorbell(settings.db_url, worker.ring_of_visible, worker)
     else:
         bell = Doorbell(settings, worker.ring, worker)
     doorbell = asyncio.create_task(bell.run(), name="doorbell")

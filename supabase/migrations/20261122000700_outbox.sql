@@ -176,6 +176,7 @@ revoke all on function private.appointment_facts(public.appointments) from publi
 -- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out. Jobs of one
 -- ordering key are taken one at a time, oldest first. A job that has used up its attempts by never being settled is
 -- dead: it probably kills its worker. Definer: the outbox is private. Locks: the rows taken, skipping locked ones.
+-- It is planned once: a plan for each call would cost more than the claim.
 
 create or replace function private.claim_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[])
 returns table (
@@ -186,6 +187,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now timestamptz := private.clock();
@@ -368,12 +370,14 @@ grant execute on function private.complete_job(bigint, uuid, jsonb) to service_r
 
 create or replace function public.complete_job(job_id bigint, lease_token uuid, result jsonb default null)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select private.complete_job(job_id, lease_token, result);
+begin
+  perform private.complete_job(job_id, lease_token, result);
+end;
 $$;
 comment on function public.complete_job(bigint, uuid, jsonb) is
   'Worker: settles a job as done, with what was achieved. Errors: invalid_transition (stale lease), invalid_input.';
@@ -393,14 +397,34 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
+  v_settled bigint[];
 begin
   perform private.require_service_role();
-  perform 1
-  from private.outbox_jobs as j
-  join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid) on g.job_id = j.id and g.lease_token = j.lease_token
-  where j.state = 'running'
-  order by j.id
-  for no key update of j;
+  with given as materialized (
+    select g.job_id as id, g.lease_token as token, g.result
+    from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
+  ), held as materialized (
+    select j.id, j.kind, g.result
+    from given as g
+    join private.outbox_jobs as j on j.id = g.id and j.lease_token = g.token
+    where j.state = 'running'
+    order by j.id
+    for no key update of j
+  ), ordinary as (
+    update private.outbox_jobs as j
+    set state = 'done', result = h.result, last_error = null, finished_at = v_now, leased_until = null
+    from held as h
+    where j.id = h.id and h.kind in ('mail', 'sms', 'probe') and coalesce(pg_column_size(h.result) <= 8192, true)
+    returning j.id
+  )
+  select array_agg(o.id) into v_settled from ordinary as o;
+
+  if cardinality(v_settled) = jsonb_array_length(settlements) then
+    return query select s.id, true from unnest(v_settled) as s (id);
+    return;
+  end if;
 
   perform private.complete_job(special.id, special.lease_token, special.result)
   from (
@@ -408,14 +432,9 @@ begin
     from private.outbox_jobs as j
     join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
       on g.job_id = j.id and g.lease_token = j.lease_token
-    where j.state = 'running' and (j.kind not in ('mail', 'sms', 'probe') or pg_column_size(g.result) > 8192)
+    where j.state = 'running'
     order by j.connection_id, j.id
   ) as special;
-
-  update private.outbox_jobs as j
-  set state = 'done', result = g.result, last_error = null, finished_at = private.clock(), leased_until = null
-  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
-  where j.id = g.job_id and j.lease_token = g.lease_token and j.state = 'running';
 
   return query
   select g.job_id, exists (
@@ -432,17 +451,51 @@ grant execute on function private.complete_jobs(jsonb) to service_role;
 
 create or replace function public.complete_jobs(settlements jsonb)
 returns table (job_id bigint, is_settled boolean)
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select * from private.complete_jobs(settlements);
+begin
+  return query select * from private.complete_jobs(settlements);
+end;
 $$;
 comment on function public.complete_jobs(jsonb) is
   'Worker: complete_job of many jobs, given as [{job_id, lease_token, result}]. → one row for each: whether it is settled.';
 revoke all on function public.complete_jobs(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.complete_jobs(jsonb) to service_role;
+
+-- supabase/schemas/70_outbox/exchange_jobs.sql
+-- A worker hands in what it has done and takes what is due: complete_jobs and take_jobs in one transaction.
+--
+-- Called by the worker under load, where it halves the commits. Settling comes first: it lets the next job of the same
+-- ordering key go. What is settled waits for the disk, whatever was taken. Locks: as those; since they are held
+-- together, jobs that settle more than themselves (calendars) are to be settled alone.
+
+create or replace function public.exchange_jobs(
+  settlements jsonb, worker_id text, max_jobs integer, lease_seconds integer, kinds text[] default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_durability text := current_setting('synchronous_commit');
+  v_settled jsonb;
+  v_taken jsonb;
+begin
+  select jsonb_agg(to_jsonb(s)) into v_settled from private.complete_jobs(settlements) as s;
+  select jsonb_agg(to_jsonb(t)) into v_taken from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds) as t;
+  perform set_config('synchronous_commit', v_durability, true);
+  return jsonb_build_object('settled', coalesce(v_settled, '[]'), 'taken', coalesce(v_taken, '[]'));
+end;
+$$;
+comment on function public.exchange_jobs(jsonb, text, integer, integer, text[]) is
+  'Worker: complete_jobs, then take_jobs, in one transaction. → {settled, taken}: the rows of both.';
+revoke all on function public.exchange_jobs(jsonb, text, integer, integer, text[]) from public, anon, authenticated, service_role;
+grant execute on function public.exchange_jobs(jsonb, text, integer, integer, text[]) to service_role;
 
 -- supabase/schemas/70_outbox/extend_lease.sql
 -- A worker that is still busy keeps its job.
@@ -1338,24 +1391,37 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_claimed jsonb;
-  v_contexts jsonb;
+  v_ids bigint[];
+  v_kinds text[];
+  v_attempts integer[];
+  v_most integer[];
+  v_tokens uuid[];
+  v_moments timestamptz[];
+  v_contexts jsonb[];
 begin
-  select jsonb_agg(to_jsonb(c)) into v_claimed from private.claim_jobs(worker_id, max_jobs, lease_seconds, kinds) as c;
-  if v_claimed is null then
+  select array_agg(c.job_id), array_agg(c.kind), array_agg(c.attempt), array_agg(c.max_attempts), array_agg(c.lease_token),
+    array_agg(c.queued_at)
+  into v_ids, v_kinds, v_attempts, v_most, v_tokens, v_moments
+  from private.claim_jobs(worker_id, max_jobs, lease_seconds, kinds) as c;
+  if v_ids is null then
     return;
   end if;
   begin
-    select jsonb_object_agg(c.job_id, private.job_context(c.job_id, c.lease_token)) into v_contexts
-    from jsonb_to_recordset(v_claimed) as c (job_id bigint, lease_token uuid);
+    select array_agg(
+      case c.kind
+        -- It means nothing that would have to be looked up.
+        when 'probe' then '{"state": "due", "kind": "probe"}'::jsonb
+        else private.job_context(c.id, c.token)
+      end order by c.position
+    ) into v_contexts
+    from unnest(v_ids, v_kinds, v_tokens) with ordinality as c (id, kind, token, position);
   exception when others then
     v_contexts := null;
   end;
   return query
-  select c.job_id, c.kind, c.attempt, c.max_attempts, c.lease_token, c.queued_at, v_contexts -> c.job_id::text
-  from jsonb_to_recordset(v_claimed) as c (
-    job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, queued_at timestamptz
-  );
+  select c.id, c.kind, c.attempt, c.most, c.token, c.moment, v_contexts[c.position]
+  from unnest(v_ids, v_kinds, v_attempts, v_most, v_tokens, v_moments) with ordinality
+    as c (id, kind, attempt, most, token, moment, position);
 end;
 $$;
 comment on function private.take_jobs(text, integer, integer, text[]) is 'Definer: the outbox is private; reads addresses and credentials. The caller must be the worker.';
@@ -1366,12 +1432,14 @@ create or replace function public.take_jobs(worker_id text, max_jobs integer, le
 returns table (
   job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, queued_at timestamptz, context jsonb
 )
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select * from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds);
+begin
+  return query select * from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds);
+end;
 $$;
 comment on function public.take_jobs(text, integer, integer, text[]) is
   'Worker: claim_jobs with the job_context of each job taken (null: ask for it alone). → one row for each.';

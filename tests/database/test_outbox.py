@@ -76,6 +76,18 @@ class TestClaiming:
             jobs.clear()
         assert waiting == [["mail"], ["sms"], ["calendar_event"], ["probe", "mail"]]
 
+    def test_what_is_settled_together_with_a_claim_waits_for_the_disk_and_lets_the_next_of_its_key_go(
+        self, jobs: Jobs
+    ) -> None:
+        first, second = (jobs.add(kind="probe", ordering_key="key") for _ in range(2))
+        token = jobs.claim()[0]["lease_token"]
+        jobs.worker.execute("select set_config('synchronous_commit', 'on', true)")
+        settled = [{"job_id": first, "lease_token": str(token), "result": {}}]
+        answer = call(jobs.worker, "exchange_jobs", Jsonb(settled), "w", 9, 60)
+        assert answer["settled"] == [{"job_id": first, "is_settled": True}]
+        assert [taken["job_id"] for taken in answer["taken"]] == [second]
+        assert jobs.worker.execute("show synchronous_commit").fetchone() == {"synchronous_commit": "on"}
+
     def test_the_claim_tells_attempt_lease_and_age(self, cases: Cases, jobs: Jobs) -> None:
         job_id = jobs.add(max_attempts=3)
         job = jobs.claim_one(lease_seconds=90, worker="w-1")
@@ -378,6 +390,7 @@ class TestWhoMayCall:
         "select * from public.take_jobs('w', 1, 60)",
         "select * from public.job_contexts('[]')",
         "select * from public.complete_jobs('[]')",
+        "select public.exchange_jobs('[]', 'w', 1, 60)",
         "select public.queue_probe()",
         "select public.job_context(1, gen_random_uuid())",
         "select public.complete_job(1, gen_random_uuid(), '{}')",

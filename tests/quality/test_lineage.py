@@ -45,14 +45,22 @@ READERS: dict[str, frozenset[str]] = {
     "private.best_candidates": frozenset(),  # gives scores and their parts; the parts are for administrators
     "private.case_file": frozenset({"public.open_case", "public.break_glass"}),  # the two doors, logged
     "private.appointment_facts": frozenset(
-        {"public.job_context", "public.job_contexts", "public.take_jobs", "public.calendar_feed"}
+        {
+            "public.job_context",
+            "public.job_contexts",
+            "public.take_jobs",
+            "public.exchange_jobs",
+            "public.calendar_feed",
+        }
     ),  # the case code, for calendars
     "private.case_code_for": frozenset(
         {"public.add_to_calendar_links", "public.calendar_feed"}
     ),  # of one party's own case
     "private.tg_notifications__deliver": frozenset(),  # chooses the kind of a job
     # the address, the number and the hours, for the worker
-    "private.message_context": frozenset({"public.job_context", "public.job_contexts", "public.take_jobs"}),
+    "private.message_context": frozenset(
+        {"public.job_context", "public.job_contexts", "public.take_jobs", "public.exchange_jobs"}
+    ),
 }
 # Views whose rows only the survivor can see, by the policy on reports.
 SURVIVORS_VIEWS = {"report_progress": frozenset({"status", "match_status"})}

@@ -72,3 +72,29 @@ async def test_one_who_gave_up_holds_nobody_up() -> None:
         await waiting
     assert await double(4) == 8
     assert [3] not in road.batches
+
+
+async def test_what_waits_and_may_goes_along_with_another_call_and_shares_its_error() -> None:
+    road = Road()
+    double = Coalescer(road)
+    error: list[Exception] = []
+
+    async def other(numbers: Sequence[int]) -> tuple[list[int], str]:
+        if error:
+            raise error[0]
+        return [20 * number for number in numbers], "own"
+
+    assert await double.take_along(other, lambda _: True) is None, "nothing waits"
+    calls = [asyncio.ensure_future(double(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    assert await double.take_along(other, lambda number: number % 2 == 1) == "own"
+    assert await asyncio.gather(*calls) == [0, 20, 4, 60]
+    assert road.batches == [[0, 2]]
+
+    error.append(ValueError("no"))
+    lost = asyncio.ensure_future(double(5))
+    await asyncio.sleep(0)
+    with pytest.raises(ValueError, match="no"):
+        await double.take_along(other, lambda _: True)
+    with pytest.raises(ValueError, match="no"):
+        await lost

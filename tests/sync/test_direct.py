@@ -91,6 +91,35 @@ async def test_one_result_that_is_refused_does_not_cost_the_others_theirs(direct
     assert [type(answer) for answer in answers] == [type(None), QueueRefused, type(None)]
 
 
+async def test_under_load_jobs_are_settled_and_claimed_in_one_commit(direct: DirectQueue, add: Add) -> None:
+    add(4)
+    first, second = await claim(direct, 2)
+    calls: list[str] = []
+    call = direct.call
+
+    async def overheard(function: str, /, **arguments: Any) -> Any:
+        calls.append(function)
+        return await call(function, **arguments)
+
+    direct.call = overheard  # type: ignore[method-assign]
+    stale = Job(second.job_id, "probe", 1, 3, "00000000-0000-0000-0000-000000000000", second.queued_at)
+    settling = [asyncio.ensure_future(direct.complete(job, {"outcome": "seen"})) for job in (first, stale)]
+    await asyncio.sleep(0)
+    jobs = await direct.claim("test", 1, 30, ("probe",), under_load=True)
+    answers = await asyncio.gather(*settling, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [type(None), LeaseLost]
+    assert ([job.context for job in jobs], calls) == ([{"state": "due", "kind": "probe"}], ["exchange_jobs"])
+
+    huge = {"outcome": [first.lease_token * 5] * 1000}
+    refused = asyncio.ensure_future(direct.complete(second, huge))
+    await asyncio.sleep(0)
+    assert len(await direct.claim("test", 1, 30, ("probe",), under_load=True)) == 1, "the claim goes on without it"
+    with pytest.raises(QueueRefused):
+        await refused
+    told = await direct.statistics()
+    assert (told["pending"], told["running"]) == (0, 3)
+
+
 async def test_the_worker_has_no_more_rights_than_over_the_data_api(direct: DirectQueue) -> None:
     async with direct._pool.connection() as connection:
         row = await (await connection.execute("select current_user::text as role")).fetchone()

@@ -3,6 +3,7 @@
 -- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out. Jobs of one
 -- ordering key are taken one at a time, oldest first. A job that has used up its attempts by never being settled is
 -- dead: it probably kills its worker. Definer: the outbox is private. Locks: the rows taken, skipping locked ones.
+-- It is planned once: a plan for each call would cost more than the claim.
 
 create or replace function private.claim_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[])
 returns table (
@@ -13,6 +14,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now timestamptz := private.clock();

@@ -40,12 +40,14 @@ grant execute on function private.complete_job(bigint, uuid, jsonb) to service_r
 
 create or replace function public.complete_job(job_id bigint, lease_token uuid, result jsonb default null)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select private.complete_job(job_id, lease_token, result);
+begin
+  perform private.complete_job(job_id, lease_token, result);
+end;
 $$;
 comment on function public.complete_job(bigint, uuid, jsonb) is
   'Worker: settles a job as done, with what was achieved. Errors: invalid_transition (stale lease), invalid_input.';

@@ -10,14 +10,34 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
+  v_settled bigint[];
 begin
   perform private.require_service_role();
-  perform 1
-  from private.outbox_jobs as j
-  join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid) on g.job_id = j.id and g.lease_token = j.lease_token
-  where j.state = 'running'
-  order by j.id
-  for no key update of j;
+  with given as materialized (
+    select g.job_id as id, g.lease_token as token, g.result
+    from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
+  ), held as materialized (
+    select j.id, j.kind, g.result
+    from given as g
+    join private.outbox_jobs as j on j.id = g.id and j.lease_token = g.token
+    where j.state = 'running'
+    order by j.id
+    for no key update of j
+  ), ordinary as (
+    update private.outbox_jobs as j
+    set state = 'done', result = h.result, last_error = null, finished_at = v_now, leased_until = null
+    from held as h
+    where j.id = h.id and h.kind in ('mail', 'sms', 'probe') and coalesce(pg_column_size(h.result) <= 8192, true)
+    returning j.id
+  )
+  select array_agg(o.id) into v_settled from ordinary as o;
+
+  if cardinality(v_settled) = jsonb_array_length(settlements) then
+    return query select s.id, true from unnest(v_settled) as s (id);
+    return;
+  end if;
 
   perform private.complete_job(special.id, special.lease_token, special.result)
   from (
@@ -25,14 +45,9 @@ begin
     from private.outbox_jobs as j
     join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
       on g.job_id = j.id and g.lease_token = j.lease_token
-    where j.state = 'running' and (j.kind not in ('mail', 'sms', 'probe') or pg_column_size(g.result) > 8192)
+    where j.state = 'running'
     order by j.connection_id, j.id
   ) as special;
-
-  update private.outbox_jobs as j
-  set state = 'done', result = g.result, last_error = null, finished_at = private.clock(), leased_until = null
-  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
-  where j.id = g.job_id and j.lease_token = g.lease_token and j.state = 'running';
 
   return query
   select g.job_id, exists (
@@ -49,12 +64,14 @@ grant execute on function private.complete_jobs(jsonb) to service_role;
 
 create or replace function public.complete_jobs(settlements jsonb)
 returns table (job_id bigint, is_settled boolean)
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select * from private.complete_jobs(settlements);
+begin
+  return query select * from private.complete_jobs(settlements);
+end;
 $$;
 comment on function public.complete_jobs(jsonb) is
   'Worker: complete_job of many jobs, given as [{job_id, lease_token, result}]. → one row for each: whether it is settled.';

@@ -13,24 +13,37 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_claimed jsonb;
-  v_contexts jsonb;
+  v_ids bigint[];
+  v_kinds text[];
+  v_attempts integer[];
+  v_most integer[];
+  v_tokens uuid[];
+  v_moments timestamptz[];
+  v_contexts jsonb[];
 begin
-  select jsonb_agg(to_jsonb(c)) into v_claimed from private.claim_jobs(worker_id, max_jobs, lease_seconds, kinds) as c;
-  if v_claimed is null then
+  select array_agg(c.job_id), array_agg(c.kind), array_agg(c.attempt), array_agg(c.max_attempts), array_agg(c.lease_token),
+    array_agg(c.queued_at)
+  into v_ids, v_kinds, v_attempts, v_most, v_tokens, v_moments
+  from private.claim_jobs(worker_id, max_jobs, lease_seconds, kinds) as c;
+  if v_ids is null then
     return;
   end if;
   begin
-    select jsonb_object_agg(c.job_id, private.job_context(c.job_id, c.lease_token)) into v_contexts
-    from jsonb_to_recordset(v_claimed) as c (job_id bigint, lease_token uuid);
+    select array_agg(
+      case c.kind
+        -- It means nothing that would have to be looked up.
+        when 'probe' then '{"state": "due", "kind": "probe"}'::jsonb
+        else private.job_context(c.id, c.token)
+      end order by c.position
+    ) into v_contexts
+    from unnest(v_ids, v_kinds, v_tokens) with ordinality as c (id, kind, token, position);
   exception when others then
     v_contexts := null;
   end;
   return query
-  select c.job_id, c.kind, c.attempt, c.max_attempts, c.lease_token, c.queued_at, v_contexts -> c.job_id::text
-  from jsonb_to_recordset(v_claimed) as c (
-    job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, queued_at timestamptz
-  );
+  select c.id, c.kind, c.attempt, c.most, c.token, c.moment, v_contexts[c.position]
+  from unnest(v_ids, v_kinds, v_attempts, v_most, v_tokens, v_moments) with ordinality
+    as c (id, kind, attempt, most, token, moment, position);
 end;
 $$;
 comment on function private.take_jobs(text, integer, integer, text[]) is 'Definer: the outbox is private; reads addresses and credentials. The caller must be the worker.';
@@ -41,12 +54,14 @@ create or replace function public.take_jobs(worker_id text, max_jobs integer, le
 returns table (
   job_id bigint, kind text, attempt integer, max_attempts integer, lease_token uuid, queued_at timestamptz, context jsonb
 )
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select * from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds);
+begin
+  return query select * from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds);
+end;
 $$;
 comment on function public.take_jobs(text, integer, integer, text[]) is
   'Worker: claim_jobs with the job_context of each job taken (null: ask for it alone). → one row for each.';
