@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,7 +16,6 @@ import uvloop
 from benchmarks.measure import Result, median, percentile
 from benchmarks.project import Project
 from benchmarks.queues import Bench, PgQueuer, Procrastinate, Sauti, quiet
-from sauti_sync import logs
 
 _BATCH = 100
 _LATENCY_AIM = 25.0
@@ -26,9 +24,8 @@ _LATENCY_AIM = 25.0
 def run(project: Project, quick: bool) -> Iterator[Result]:
     """Throughput: a backlog is done until nothing is unfinished. Latency: from the return of the commit to the handler.
 
-    "single" is one job at a time, "batch" a hundred. "spaced" commits wait for the job before; "back to back" do not.
+    "single" claims one job at a time, "batch" a hundred. "spaced" commits wait for the job before, "back to back" not.
     """
-    logs.configure(io.StringIO())
     quiet()
     try:
         benches: tuple[Bench, ...] = (Sauti(), Procrastinate(), PgQueuer())
