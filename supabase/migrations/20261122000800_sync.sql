@@ -1460,11 +1460,23 @@ begin
         select 1
         from private.outbox_jobs as j
         where j.appointment_id = a.appointment_id and j.connection_id = v_connection.id and j.kind = 'calendar_event'
-          and (j.looks_again or not exists (
+          and not exists (
             select 1
             from public.calendar_events as e
             where e.appointment_id = j.appointment_id and e.connection_id = j.connection_id
-          ))
+          )
+        union all
+        -- A second look found the calendar out of reach, and nobody has looked since.
+        select 1
+        from private.outbox_jobs as j
+        where j.appointment_id = a.appointment_id and j.connection_id = v_connection.id and j.looks_again
+          and j.state in ('done', 'dead') and j.result ->> 'outcome' is distinct from 'removed'
+          and not exists (
+            select 1
+            from private.outbox_jobs as later
+            where later.appointment_id = j.appointment_id and later.connection_id = j.connection_id and later.id > j.id
+              and later.looks_again and later.result ->> 'outcome' = 'removed'
+          )
       ))
     );
   return v_connection;

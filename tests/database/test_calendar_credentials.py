@@ -195,7 +195,7 @@ class TestDisconnecting:
         with refused("invalid_transition"):
             jobs.complete(writing, {"outcome": "synced", "external_event_id": "evt", "sequence": 0})
         assert jobs.claim(kinds=DISCONNECT) == []
-        cases.pass_time(seconds=51)
+        cases.pass_time(seconds=91)
         context = jobs.context(jobs.claim_one(kinds=DISCONNECT))
         assert context["events"] == [
             {"appointment_id": str(case.appointment["appointment_id"]), "external_event_id": None}

@@ -122,6 +122,7 @@ async def test_one_appointment_lives_in_one_event_from_its_making_to_the_disconn
 
     second = stage.add_appointment(days=5)
     await until(lambda: len(google.live(user)) == 2, "others are written")
+    await until(lambda: stage.are_done("calendar_event"), "and settled: what is in doubt would be waited for")
     stage.sql("delete from public.calendar_connections where id = %s", connection_id)
     await until(lambda: len(google.revoked) == 1, "the consent is given back")
     assert [event["id"] for event in google.live(user)] == ["dentist"]
