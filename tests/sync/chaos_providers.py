@@ -74,9 +74,11 @@ async def play(
     act: Callable[[], Awaitable[web.StreamResponse]],
     refuse: Callable[[int], web.StreamResponse],
 ) -> web.StreamResponse:
-    """Answer with a fault."""
+    """Answer with a fault. Who is not let in is told so: nothing was done, and a 410 would say that it was."""
     if fault.startswith("act and"):
-        await act()
+        answer = await act()
+        if answer.status == 401:
+            return answer
     if fault.endswith("time out"):
         deadline = time.monotonic() + SILENCE_SECONDS
         while not _has_left(request) and time.monotonic() < deadline:
