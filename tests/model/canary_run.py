@@ -163,8 +163,8 @@ class Run:
         for (earlier,) in handed:
             self.noted[offer["id"]] += self.noted[earlier]
             self.aviary.allow(self.noted[earlier], citizen.answer)
-            # The copies are the colleague's own notes, and stay when their first author leaves.
-            self.aviary.belong(self.noted[earlier], owner.name, citizen.name)
+            # Both have them now: what one of them has written or been given does not go when the other leaves.
+            self.aviary.belong(self.noted[earlier], owner.name)
         return True
 
     def declines(self) -> bool:
