@@ -50,6 +50,8 @@ def run(project: Project, quick: bool) -> Iterator[Result]:
                     "update public.matched_services set match_status_type = 'pending'"
                     " where match_status_type = 'pending'"
                 )
+        # As autovacuum does before long: plans made for empty tables would read full ones from end to end.
+        connection.execute("analyze")
         offers = [
             str(row["id"])
             for row in connection.execute(

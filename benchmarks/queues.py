@@ -1,9 +1,9 @@
 """Three queues behind one interface: ours, procrastinate and PgQueuer, each as its own documentation runs it.
 
 All are woken by LISTEN/NOTIFY, do nothing for a job, and keep what became of it. Each works in a database of its own on
-the same server, in this process, on the event loop of its own command: uvloop for PgQueuer, asyncio for the others. All
-log errors only. A worker may have the jobs of two claims in hand; PgQueuer, which wants room for two, bounds them not
-at all. Tables are logged, and what became of a job is on the disk before it counts as done.
+the same server, in this process, on the event loop of its own command: asyncio for procrastinate, uvloop for ours and
+PgQueuer. All log errors only. A worker may have the jobs of two claims in hand; PgQueuer, which wants room for two,
+bounds them not at all. Tables are logged, and what became of a job is on the disk before it counts as done.
 
 What ours does besides: a claim is a lease with a token of its own, without which nobody settles; the same dedupe key is
 queued once; jobs of one ordering key run one after the other; a claim of a kind that changes things outside is on the
@@ -59,7 +59,7 @@ class Sauti:
     """Our worker over direct connections, with LISTEN for a doorbell."""
 
     name = "sauti"
-    uses_uvloop = False
+    uses_uvloop = True
     unfinished = "select 1 from private.outbox_jobs where kind = 'probe' and state <> 'done' limit 1"
     _insert = (
         "insert into private.outbox_jobs (kind, dedupe_key, run_at)"

@@ -14,6 +14,7 @@ from rich.table import Table
 from sauti_local.paths import STATE
 from sauti_local.signals import stopped_by_signals
 from sauti_local.stack import Addresses, Stack, StackConfig
+from sauti_sync import event_loop
 
 
 def run(*, port: int, data_dir: Path | None, as_json: bool, worker: bool) -> int:
@@ -29,7 +30,7 @@ def run(*, port: int, data_dir: Path | None, as_json: bool, worker: bool) -> int
         worker=worker,
         report=lambda line: console.print(line, style="dim"),
     )
-    return asyncio.run(_serve(config, as_json=as_json, console=console))
+    return event_loop.run(_serve(config, as_json=as_json, console=console))
 
 
 async def _serve(config: StackConfig, *, as_json: bool, console: Console) -> int:

@@ -1,13 +1,16 @@
 """Joins calls: those that come while one is under way travel together in the next, or along with another call.
 
-A lone call starts at once, so this costs no time; under load it turns many round trips into a few.
+A lone call starts at once, so this costs no time, unless another call is expected to take it along; under load it turns
+many round trips into a few.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -15,19 +18,33 @@ R = TypeVar("R")
 A = TypeVar("A")
 
 
-class Coalescer(Generic[T, R]):
-    """`call` takes a list and gives one answer for each, in order; its error is everybody's of that list."""
+@dataclass(slots=True)
+class _Waiting(Generic[T, R]):
+    item: T
+    answer: asyncio.Future[R]
+    since: float
 
-    def __init__(self, call: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, most: int = 100) -> None:
+
+class Coalescer(Generic[T, R]):
+    """`call` takes a list and gives one answer for each, in order; its error is everybody's of that list.
+
+    While another call `is_expected` to take them along, items wait for it, `patience` seconds at most.
+    """
+
+    def __init__(
+        self, call: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, most: int = 100, patience: float = 0.0
+    ) -> None:
         self._call = call
         self._most = most
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._patience = patience
+        self.is_expected = False
+        self._waiting: deque[_Waiting[T, R]] = deque()
         self._carrier: asyncio.Task[None] | None = None
 
     async def __call__(self, item: T) -> R:
         """The answer for one item."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
+        self._waiting.append(_Waiting(item, answer, time.monotonic()))
         if self._carrier is None:
             self._carrier = asyncio.create_task(self._carry(), name="coalescer")
         return await answer
@@ -39,10 +56,10 @@ class Coalescer(Generic[T, R]):
 
         An error of that call is everybody's who travelled, and the caller's.
         """
-        taken: list[tuple[T, asyncio.Future[R]]] = []
-        left: deque[tuple[T, asyncio.Future[R]]] = deque()
+        taken: list[_Waiting[T, R]] = []
+        left: deque[_Waiting[T, R]] = deque()
         for entry in self._waiting:
-            if may(entry[0]) and not entry[1].done() and len(taken) < self._most:
+            if may(entry.item) and not entry.answer.done() and len(taken) < self._most:
                 taken.append(entry)
             else:
                 left.append(entry)
@@ -62,31 +79,35 @@ class Coalescer(Generic[T, R]):
     async def _carry(self) -> None:
         try:
             while self._waiting:
+                left = self._waiting[0].since + self._patience - time.monotonic()
+                if self.is_expected and left > 0:
+                    await asyncio.sleep(left)
+                    continue
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
                 # Who was cancelled in the meantime does not travel.
-                if batch := [entry for entry in taken if not entry[1].done()]:
+                if batch := [entry for entry in taken if not entry.answer.done()]:
                     await self._send(batch, self._call)
         finally:
             self._carrier = None
             while self._waiting:
-                self._waiting.popleft()[1].cancel()
+                self._waiting.popleft().answer.cancel()
 
     async def _send(
         self,
-        batch: list[tuple[T, asyncio.Future[R]]],
+        batch: list[_Waiting[T, R]],
         call: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
         *,
         raising: bool = False,
     ) -> None:
         try:
-            answers: Sequence[R] = await call([item for item, _ in batch])
+            answers: Sequence[R] = await call([entry.item for entry in batch])
         except BaseException as error:
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error) if isinstance(error, Exception) else answer.cancel()
+            for entry in batch:
+                if not entry.answer.done():
+                    entry.answer.set_exception(error) if isinstance(error, Exception) else entry.answer.cancel()
             if raising or not isinstance(error, Exception):
                 raise
         else:
-            for (_, answer), value in zip(batch, answers, strict=True):
-                if not answer.done():
-                    answer.set_result(value)
+            for entry, value in zip(batch, answers, strict=True):
+                if not entry.answer.done():
+                    entry.answer.set_result(value)

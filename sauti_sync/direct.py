@@ -118,11 +118,33 @@ class ListenDoorbell:
             await asyncio.sleep(backoff.DOORBELL.delay(failures, self._rng))
 
     async def _serve(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        connection.add_notify_handler(lambda _: self._ring())
+        loop, socket = asyncio.get_running_loop(), connection.fileno()
         while True:
-            async for _ in connection.notifies(timeout=_SILENCE_SECONDS):
-                self._ring()
+            over: asyncio.Future[None] = loop.create_future()
+            # Straight from the socket: this is on the way of every job, and a generator would take longer than a claim.
+            loop.add_reader(socket, self._read, connection.pgconn, over)
+            try:
+                await asyncio.wait({over}, timeout=_SILENCE_SECONDS)
+            finally:
+                loop.remove_reader(socket)
+            if over.done():
+                over.result()
             async with asyncio.timeout(_CALL_SECONDS):
                 await connection.execute("select 1")
+
+    def _read(self, pgconn: psycopg.pq.abc.PGconn, over: asyncio.Future[None]) -> None:
+        """Ring if a notification has come; `over` gets the error of a connection that is lost."""
+        try:
+            pgconn.consume_input()
+            heard = False
+            while pgconn.notifies():
+                heard = True
+            if heard:
+                self._ring()
+        except psycopg.Error as error:
+            if not over.done():
+                over.set_exception(error)
 
 
 async def _become_worker(connection: psycopg.AsyncConnection[Any]) -> None:

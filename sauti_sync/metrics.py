@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -17,23 +18,27 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.attempts = Counter(
+        attempts = Counter(
             "sauti_attempts", "Attempts by what became of them.", ("kind", "outcome"), registry=self.registry
         )
-        self.attempt_seconds = Histogram(
+        attempt_seconds = Histogram(
             "sauti_attempt_seconds",
             "From claim to settled.",
             ("kind",),
             buckets=_ATTEMPT_BUCKETS,
             registry=self.registry,
         )
-        self.lag_seconds = Histogram(
+        lag_seconds = Histogram(
             "sauti_lag_seconds",
             "From due to claimed, first attempts only.",
             ("kind",),
             buckets=_LAG_BUCKETS,
             registry=self.registry,
         )
+        # Finding the series of some labels takes longer than counting in it.
+        self._attempts = cache(attempts.labels)
+        self._attempt_seconds = cache(attempt_seconds.labels)
+        self._lag_seconds = cache(lag_seconds.labels)
         self.paused = Gauge("sauti_provider_paused", "Closed lanes by provider.", ("provider",), registry=self.registry)
         self.running = Gauge("sauti_running", "Jobs in flight.", registry=self.registry)
         self.claims = Counter("sauti_claims", "Claims by answer.", ("answer",), registry=self.registry)
@@ -53,6 +58,15 @@ class Metrics:
         self.rings = Counter(
             "sauti_doorbell_rings", "Rings heard, the one after each join included.", registry=self.registry
         )
+
+    def attempted(self, kind: str, outcome: str, seconds: float) -> None:
+        """An attempt has ended so, so long after its claim."""
+        self._attempts(kind, outcome).inc()
+        self._attempt_seconds(kind).observe(seconds)
+
+    def lagged(self, kind: str, seconds: float) -> None:
+        """A first attempt began so long after the job was due."""
+        self._lag_seconds(kind).observe(seconds)
 
     def claimed(self, answer: str) -> None:
         """A claim was answered: `full`, `partial`, `empty`."""

@@ -21,6 +21,8 @@ from sauti_sync.errors import LeaseLost, QueueRefused, QueueUnavailable
 from sauti_sync.events import Job, Json
 
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+#: Under load the next claim comes soon and takes along what is to be settled; if not, it goes alone after so long.
+_SETTLE_PATIENCE_SECONDS = 0.01
 
 
 class Queue(Protocol):
@@ -70,7 +72,7 @@ class RpcQueue:
 
     def __init__(self) -> None:
         self._contexts = Coalescer(self._read_contexts)
-        self._settlements = Coalescer(self._complete_all)
+        self._settlements = Coalescer(self._complete_all, patience=_SETTLE_PATIENCE_SECONDS)
 
     async def call(self, function: str, /, **arguments: Any) -> Any:
         """Call a function: rows as a list of objects, a scalar as itself.
@@ -85,6 +87,7 @@ class RpcQueue:
         """Lease up to `max_jobs` due jobs of these kinds; under load in one commit with what is to be settled."""
         wanted = {"worker_id": worker_id, "max_jobs": max_jobs, "lease_seconds": lease_seconds, "kinds": list(kinds)}
         rows: Any = None
+        self._settlements.is_expected = under_load
         if under_load:
             with suppress(QueueRefused):  # a settlement has broken it, or the database is older
                 rows = await self._settlements.take_along(
@@ -167,7 +170,11 @@ class RpcQueue:
         answer = await self.call("exchange_jobs", settlements=_settlements(settlements), **wanted)
         if not isinstance(answer, dict):
             raise QueueRefused("malformed_answer", 200)
-        return _by_job([job for job, _ in settlements], answer.get("settled"), "is_settled"), answer.get("taken")
+        settled = answer.get("settled")
+        if not isinstance(settled, list):
+            raise QueueRefused("malformed_answer", 200)
+        ids = set(settled)
+        return [job.job_id in ids for job, _ in settlements], answer.get("taken")
 
     async def _complete_all(self, settlements: Sequence[tuple[Job, Json]]) -> list[bool]:
         jobs = [job for job, _ in settlements]

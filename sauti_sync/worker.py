@@ -110,7 +110,7 @@ class Worker:
         self._rng = rng or backoff.jitter()
         self._kinds = tuple(self._handlers)
         self._lanes = Lanes(options.provider_rates)
-        self._log = logger()
+        self._log = logger().bind()
         self._wake = asyncio.Event()
         self._stopping = False
         self._backlog = False
@@ -386,11 +386,10 @@ class Worker:
 
     def _report(self, job: Job, settlement: _Settlement, outcome: Outcome, began: float) -> None:
         seconds = time.monotonic() - began
-        self.metrics.attempts.labels(job.kind, outcome.value).inc()
-        self.metrics.attempt_seconds.labels(job.kind).observe(seconds)
+        self.metrics.attempted(job.kind, outcome.value, seconds)
         lag = max(0.0, (datetime.now(UTC) - job.queued_at).total_seconds() - seconds)
         if job.attempt == 1:
-            self.metrics.lag_seconds.labels(job.kind).observe(lag)
+            self.metrics.lagged(job.kind, lag)
         failed = settlement if isinstance(settlement, _Fail) else None
         self._log.info(
             "attempt",

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from sauti_sync import backoff, logs
+from sauti_sync import backoff, event_loop, logs
 from sauti_sync.config import WorkerSettings
 from sauti_sync.direct import DirectQueue, ListenDoorbell
 from sauti_sync.doorbell import Doorbell
@@ -27,7 +27,7 @@ def run_worker() -> int:
     """Run until SIGTERM or SIGINT; the exit status: 0 stopped, 1 crashed, 2 wrong environment."""
     logs.configure()
     try:
-        asyncio.run(_run(WorkerSettings.from_environment()))
+        event_loop.run(_run(WorkerSettings.from_environment()))
     except ConfigurationError as error:
         for problem in error.problems:
             print(f"sauti-sync worker: {problem}", file=sys.stderr)

@@ -1053,7 +1053,7 @@ as $$
 begin
   return query
   with asked as (
-    select p.id, p.time_zone, p.id = any (at_any_hour) as at_any_hour,
+    select p.id, p.time_zone, (from_time at time zone p.time_zone)::date as today, p.id = any (at_any_hour) as at_any_hour,
       exists (select 1 from public.availability_rules as r where r.professional_id = p.id) as has_rules
     from public.professionals as p
     where p.id = any (professional_ids)
@@ -1068,15 +1068,15 @@ begin
         (day.local_date + hours.end_time) at time zone a.time_zone as closes_at
       from asked as a
       cross join lateral (
-        select (from_time at time zone a.time_zone)::date + n as local_date from generate_series(0, 7) as n
+        select a.today + n as local_date, extract(isodow from a.today + n)::integer as weekday from generate_series(0, 7) as n
       ) as day
       cross join lateral (
         select r.start_time, r.end_time
         from public.availability_rules as r
-        where r.professional_id = a.id and r.weekday = extract(isodow from day.local_date)
+        where r.professional_id = a.id and r.weekday = day.weekday
         union all
         select time '09:00', time '17:00'
-        where not a.has_rules and extract(isodow from day.local_date) <= 5
+        where not a.has_rules and day.weekday <= 5
       ) as hours
       where not a.at_any_hour
       -- Converting to UTC is the costliest step here; without this it is done again for each use.

@@ -844,12 +844,14 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
   if starts_at is null or not isfinite(starts_at) then
     perform private.raise_error('invalid_input', 'starts_at: not a moment.');
-  elsif starts_at <= private.clock() then
+  elsif starts_at <= v_now then
     perform private.raise_error('in_the_past');
-  elsif starts_at > private.clock() + interval '2 years' then
+  elsif starts_at > v_now + interval '2 years' then
     perform private.raise_error('invalid_input', 'starts_at: more than two years ahead.');
   elsif duration_minutes is null or duration_minutes not between 30 and 120 then
     perform private.raise_error('invalid_duration');
@@ -1561,6 +1563,7 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_now timestamptz := private.clock();
   v_appointment public.appointments;
 begin
   if private.is_engaged(professional_id, starts_at, duration_minutes) or exists (
@@ -1575,10 +1578,10 @@ begin
   end if;
   insert into public.appointments (
     professional_id, survivor_id, matched_services, appointment_date, duration_minutes, appointment_type, status,
-    created_via, time_zone, updated_at
+    created_via, time_zone, created_at, updated_at
   )
   select p.id, make_appointment.survivor_id, match_id, starts_at, make_appointment.duration_minutes,
-    make_appointment.appointment_type, make_appointment.status, make_appointment.created_via, p.time_zone, private.clock()
+    make_appointment.appointment_type, make_appointment.status, make_appointment.created_via, p.time_zone, v_now, v_now
   from public.professionals as p
   where p.id = make_appointment.professional_id
   returning * into v_appointment;

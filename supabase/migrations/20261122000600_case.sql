@@ -1213,8 +1213,14 @@ begin
     case when m.urgency = 'high' and n.kind in ('offer_made', 'offer_reminder') then 10 else 50 end,
     n.id, v_now
   from delivered as n
-  left join public.matched_services as m on m.id = n.matched_services
-  left join public.reports as r on r.report_id = coalesce(m.report_id, n.report_id);
+  -- One row looked up for each, whatever was known of the tables' sizes when this was planned: hashing reads them whole.
+  left join lateral (
+    select o.report_id, o.urgency from public.matched_services as o where o.id = n.matched_services limit 1
+  ) as m on true
+  left join lateral (
+    select f.user_id, f.contact_preference, f.contact_phone
+    from public.reports as f where f.report_id = coalesce(m.report_id, n.report_id) limit 1
+  ) as r on true;
   return null;
 end;
 $$;

@@ -31,7 +31,7 @@ MUTATIONS = {
           check (length(incident_description) <= 200000)
         """,
     "an exclusion constraint is dropped": "alter table public.appointments drop constraint appointments_no_overlap",
-    "a trigger is disabled": "alter table public.reports disable trigger _100_validate",
+    "a trigger is disabled": "alter table public.reports disable trigger _100_validate_insert",
     "a default changes": "alter table public.reports alter consent_to_share set default true",
     "new tables are granted again": "alter default privileges in schema public grant select on tables to anon",
 }

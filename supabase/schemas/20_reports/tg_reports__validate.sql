@@ -75,6 +75,14 @@ $$;
 comment on function private.tg_reports__validate() is 'Raises consent_required or invalid_input (naming the field), and sets the first status from the consent.';
 revoke all on function private.tg_reports__validate() from public, anon, authenticated, service_role;
 
-create trigger _100_validate
-before insert or update on public.reports
+create trigger _100_validate_insert
+before insert on public.reports
 for each row execute function private.tg_reports__validate();
+
+-- No client may write match_status: an open report whose match_status changes is being handled by functions of ours, which
+-- write nothing that was not there.
+create trigger _100_validate_update
+before update on public.reports
+for each row
+when (new.match_status = old.match_status or old.status in ('archived', 'withdrawn'))
+execute function private.tg_reports__validate();

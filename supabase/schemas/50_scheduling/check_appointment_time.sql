@@ -9,12 +9,14 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := private.clock();
 begin
   if starts_at is null or not isfinite(starts_at) then
     perform private.raise_error('invalid_input', 'starts_at: not a moment.');
-  elsif starts_at <= private.clock() then
+  elsif starts_at <= v_now then
     perform private.raise_error('in_the_past');
-  elsif starts_at > private.clock() + interval '2 years' then
+  elsif starts_at > v_now + interval '2 years' then
     perform private.raise_error('invalid_input', 'starts_at: more than two years ahead.');
   elsif duration_minutes is null or duration_minutes not between 30 and 120 then
     perform private.raise_error('invalid_duration');

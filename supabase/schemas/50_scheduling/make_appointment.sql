@@ -14,6 +14,7 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_now timestamptz := private.clock();
   v_appointment public.appointments;
 begin
   if private.is_engaged(professional_id, starts_at, duration_minutes) or exists (
@@ -28,10 +29,10 @@ begin
   end if;
   insert into public.appointments (
     professional_id, survivor_id, matched_services, appointment_date, duration_minutes, appointment_type, status,
-    created_via, time_zone, updated_at
+    created_via, time_zone, created_at, updated_at
   )
   select p.id, make_appointment.survivor_id, match_id, starts_at, make_appointment.duration_minutes,
-    make_appointment.appointment_type, make_appointment.status, make_appointment.created_via, p.time_zone, private.clock()
+    make_appointment.appointment_type, make_appointment.status, make_appointment.created_via, p.time_zone, v_now, v_now
   from public.professionals as p
   where p.id = make_appointment.professional_id
   returning * into v_appointment;

@@ -7,7 +7,7 @@
 create or replace function public.exchange_jobs(
   settlements jsonb, worker_id text, max_jobs integer, lease_seconds integer, kinds text[] default null
 )
-returns jsonb
+returns json
 language plpgsql
 volatile
 security invoker
@@ -15,16 +15,16 @@ set search_path = ''
 as $$
 declare
   v_durability text := current_setting('synchronous_commit');
-  v_settled jsonb;
-  v_taken jsonb;
+  v_settled json;
+  v_taken json;
 begin
-  select jsonb_agg(to_jsonb(s)) into v_settled from private.complete_jobs(settlements) as s;
-  select jsonb_agg(to_jsonb(t)) into v_taken from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds) as t;
+  select json_agg(s.job_id) filter (where s.is_settled) into v_settled from private.complete_jobs(settlements) as s;
+  select json_agg(t) into v_taken from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds) as t;
   perform set_config('synchronous_commit', v_durability, true);
-  return jsonb_build_object('settled', coalesce(v_settled, '[]'), 'taken', coalesce(v_taken, '[]'));
+  return json_build_object('settled', coalesce(v_settled, '[]'), 'taken', coalesce(v_taken, '[]'));
 end;
 $$;
 comment on function public.exchange_jobs(jsonb, text, integer, integer, text[]) is
-  'Worker: complete_jobs, then take_jobs, in one transaction. → {settled, taken}: the rows of both.';
+  'Worker: complete_jobs, then take_jobs, in one transaction. → {settled, taken}: the ids of what is settled, and the rows of take_jobs.';
 revoke all on function public.exchange_jobs(jsonb, text, integer, integer, text[]) from public, anon, authenticated, service_role;
 grant execute on function public.exchange_jobs(jsonb, text, integer, integer, text[]) to service_role;

@@ -4,7 +4,7 @@
 
 create table private.outbox_jobs (
   id bigint generated always as identity primary key,
-  kind text not null check (kind ~ '^[a-z_]{2,40}$'),
+  kind text not null check (length(kind) between 2 and 40 and translate(kind, 'abcdefghijklmnopqrstuvwxyz_', '') = ''),
   dedupe_key text not null unique check (length(dedupe_key) <= 200),
   ordering_key text check (length(ordering_key) <= 200),
   priority smallint not null default 50,
