@@ -18,7 +18,7 @@ R = TypeVar("R")
 A = TypeVar("A")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Waiting(Generic[T, R]):
     item: T
     answer: asyncio.Future[R]

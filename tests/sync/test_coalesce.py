@@ -98,3 +98,25 @@ async def test_what_waits_and_may_goes_along_with_another_call_and_shares_its_er
         await double.take_along(other, lambda _: True)
     with pytest.raises(ValueError, match="no"):
         await lost
+
+
+async def test_items_wait_for_a_call_that_is_expected_to_take_them_along_but_not_for_ever() -> None:
+    road, companion = Road(), Road()
+    double = Coalescer(road, patience=0.05)
+    double.is_expected = True
+
+    async def along(numbers: Sequence[int]) -> tuple[list[int], str]:
+        return await companion(numbers), "own answer"
+
+    taken = asyncio.create_task(double(1))
+    await asyncio.sleep(0.01)
+    assert await double.take_along(along, lambda number: True) == "own answer"
+    assert (await taken, road.batches) == (2, [])
+    began = asyncio.get_running_loop().time()
+    assert await double(2) == 4
+    assert asyncio.get_running_loop().time() - began >= 0.045
+    assert road.batches == [[2]]
+    double.is_expected = False
+    began = asyncio.get_running_loop().time()
+    assert await double(3) == 6
+    assert asyncio.get_running_loop().time() - began < 0.04
