@@ -34,6 +34,7 @@ class Aviary:
     def __init__(self) -> None:
         self.canaries: list[Canary] = []
         self._numbers = itertools.count(314159)
+        self._days = itertools.count()
 
     def words(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
         """A text that holds a new canary."""
@@ -60,9 +61,10 @@ class Aviary:
         return self.keep(f"{next(self._numbers):064}", what, *allowed, of=of)
 
     def day(self, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
-        """A day that does; there are enough between 1930 and 2000."""
-        number = next(self._numbers) - 314159
-        return self.keep(f"{1930 + number % 70}-0{1 + number // 70 % 9}-17", what, *allowed, of=of)
+        """A day that does; there are 23,520 between 1930 and 2000, and no two canaries may be the same one."""
+        number = next(self._days)
+        year, month, day = 1930 + number % 70, 1 + number // 70 % 12, 1 + number // 840
+        return self.keep(f"{year}-{month:02}-{day:02}", what, *allowed, of=of)
 
     def time(self, hour: str, what: str, *allowed: Place, of: Iterable[str] = ()) -> str:
         """A time of day that does: ``hour`` and minutes, then a second with fractions."""
