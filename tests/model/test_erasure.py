@@ -46,7 +46,15 @@ def is_waited_for(town: Town, run: Run) -> bool:
         (run.professionals[1].caller.id,),
     ).fetchall()
     leaving = (run.survivors[0], *run.professionals[:2])
-    return booked[0] > 0 and all(len(ours_in(town, one)) > 0 for one in leaving)
+    # What is in a calendar may be about to go from it.
+    to_come = {
+        str(appointment_id)
+        for (appointment_id,) in town.sql.execute(
+            "select appointment_id from public.appointments"
+            " where status in ('requested', 'confirmed') and appointment_date > private.clock()"
+        ).fetchall()
+    }
+    return booked[0] > 0 and all(ours_in(town, one) & to_come for one in leaving)
 
 
 def traces(town: Town, citizen: Citizen, seen: dict[Place, str]) -> set[tuple[str, Place]]:
