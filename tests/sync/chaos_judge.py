@@ -141,8 +141,8 @@ def _look_at_records(run: Chaos, verdict: Verdict) -> None:
         for row in run.project.sql(
             "select kind::text, count(*) as count from public.notifications"
             " where kind in ('calendar_event_moved', 'calendar_clash') group by 1"
-            " union all select 'deleted by hand', count(*) from public.calendar_events where deletions > 0"
-            " having count(*) > 0"
+            " union all select 'deleted by hand at ' || provider, count(*) from public.calendar_events"
+            " where deletions > 0 group by provider"
         )
     ]
 
