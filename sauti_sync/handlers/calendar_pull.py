@@ -78,6 +78,11 @@ class CalendarPullHandler:
             else:
                 source = source_of(connection.id or "", change.external_event_id)
                 changes.append({"source": source, "spans": [] if change.is_own else _times(change, window)})
+        if pulled.is_full:
+            # What was known and is not there is gone. Only what was known: nobody has told this reading the name of an
+            # event whose settlement was still under way when it began.
+            seen = {entry["appointment_id"] for entry in own}
+            own += [_absent(event.appointment_id) for event in due.own if event.appointment_id not in seen]
         lease.check()
         await self._records.store_busy(
             lease.job,
@@ -100,6 +105,10 @@ class CalendarPullHandler:
 def _times(change: Change, window: Window) -> list[list[str]]:
     clipped = (window.clip(span) for span in change.spans)
     return [[span.starts_at.isoformat(), span.ends_at.isoformat()] for span in merged(span for span in clipped if span)]
+
+
+def _absent(appointment_id: str) -> Json:
+    return {"appointment_id": appointment_id, "gone": True, "absent": True}
 
 
 def _own(appointment_id: str, change: Change) -> Json:

@@ -42,6 +42,10 @@ class Reading:
         appointment_id: uuid.UUID = self.case.appointment["appointment_id"]
         return appointment_id
 
+    def absent(self) -> dict[str, Any]:
+        """What the reader says of our event when it knew it and a whole reading does not show it."""
+        return {"appointment_id": str(self.appointment_id), "gone": True, "absent": True}
+
     def due(self) -> tuple[Row, dict[str, Any]]:
         """The next reading, and its context."""
         self.cases.pass_time(minutes=5)
@@ -266,14 +270,21 @@ class TestByHand:
 
     def test_what_a_whole_reading_does_not_show_was_deleted(self, jobs: Jobs, reading: Reading) -> None:
         reading.synced()
-        reading.read(is_full=True)
+        reading.read(is_full=True, own=[reading.absent()])
         assert reading.mapping()["deletions"] == 1
 
     def test_what_a_part_does_not_show_was_not(self, reading: Reading) -> None:
         reading.read(own=[])
         reading.synced()
         reading.read(own=[])
+        reading.read(is_full=False, own=[reading.absent()])
         assert reading.mapping()["deletions"] == 0
+
+    def test_an_event_that_the_reader_could_not_know_was_not_deleted(self, reading: Reading) -> None:
+        # Its settlement bears the time of its own beginning, and may commit after the reading has begun.
+        reading.synced()
+        reading.read(is_full=True, own=[])
+        assert (reading.mapping()["deletions"], reading.mapping()["sync_status"]) == (0, "synced")
 
     def test_a_moved_event_is_told_to_its_owner_once_and_not_moved_back(
         self, cases: Cases, jobs: Jobs, reading: Reading

@@ -132,6 +132,18 @@ async def test_what_the_owner_does_to_our_events_is_told_and_takes_no_time(reade
     assert datetime.fromisoformat(told[moved[0]]["starts_at"]) == NOON + 2 * HOUR
 
 
+async def test_a_whole_reading_names_what_it_knew_and_did_not_find_and_nothing_else(reader: Reader) -> None:
+    kept, deleted, unknown = await put(reader), await put(reader, NOON + 3 * HOUR), await put(reader, NOON + 6 * HOUR)
+    await reader.shelf.delete(deleted[1])
+    stored = await reader.read(dict([kept, deleted]))
+    assert stored["is_full"]
+    told = {seen["appointment_id"]: seen for seen in stored["own"]}
+    assert told.keys() == {kept[0], deleted[0]}
+    assert told[deleted[0]] == {"appointment_id": deleted[0], "gone": True, "absent": True}
+    assert not told[kept[0]]["gone"]
+    assert unknown[0] not in told
+
+
 async def test_a_time_outside_the_window_is_not_stored(reader: Reader) -> None:
     late = await reader.shelf.add("Late", NOON + timedelta(days=400), NOON + timedelta(days=400) + HOUR)
     stored = await reader.read({})

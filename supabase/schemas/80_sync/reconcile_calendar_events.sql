@@ -1,8 +1,9 @@
 -- What the owner has done by hand to the events that we wrote: a deleted one comes back once, a moved one is asked about.
 --
--- Called by store_calendar_busy. An event is judged only when it shows the appointment's present sequence, was last written
--- before the reading began and is not about to be written: else it is our own change that was read. A moved event stays
--- where it is until the appointment changes; two programs that correct each other would never end. Locks: the mapping rows.
+-- Called by store_calendar_busy. An event is judged only when the reader knew it, it shows the appointment's present
+-- sequence, was last written before the reading began and is not about to be written: else it is our own change that was
+-- read. A moved event stays where it is until the appointment changes; two programs that correct each other would never
+-- end. Locks: the mapping rows.
 
 create or replace function private.reconcile_calendar_events(connection_id uuid, pulled jsonb)
 returns void
@@ -16,19 +17,20 @@ declare
 begin
   for v_event in
     select e.appointment_id, e.deletions, e.flagged_sequence, a.sequence, a.professional_id, c.user_id,
-      coalesce((o.seen ->> 'gone')::boolean, true) as is_gone,
+      (o.seen ->> 'gone')::boolean as is_gone,
       (o.seen ->> 'starts_at')::timestamptz is distinct from a.appointment_date
         or (o.seen ->> 'ends_at')::timestamptz is distinct from upper(private.appointment_during(a.appointment_date, a.duration_minutes))
         as is_moved
     from public.calendar_events as e
     join public.calendar_connections as c on c.id = e.connection_id
     join public.appointments as a on a.appointment_id = e.appointment_id
-    left join jsonb_array_elements(pulled -> 'own') as o (seen) on o.seen ->> 'appointment_id' = e.appointment_id::text
+    join jsonb_array_elements(pulled -> 'own') as o (seen) on o.seen ->> 'appointment_id' = e.appointment_id::text
     where e.connection_id = reconcile_calendar_events.connection_id and e.sync_status = 'synced'
       and a.status in ('requested', 'confirmed') and a.appointment_date > private.clock() and e.synced_sequence = a.sequence
       and e.synced_at < (pulled ->> 'as_of')::timestamptz
-      -- What a whole reading did not show is gone; a part of it says nothing about the rest.
-      and (o.seen is not null or (
+      -- What a whole reading did not show is gone; a part of it says nothing about the rest. It must have been known when
+      -- the reading began: a settlement that commits later bears the time of its own beginning.
+      and (not coalesce((o.seen ->> 'absent')::boolean, false) or (
         (pulled ->> 'is_full')::boolean and a.appointment_date >= (pulled ->> 'from')::timestamptz
         and upper(private.appointment_during(a.appointment_date, a.duration_minutes)) <= (pulled ->> 'until')::timestamptz
       ))

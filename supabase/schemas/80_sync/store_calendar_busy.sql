@@ -88,6 +88,6 @@ as $$
   select private.store_calendar_busy(job_id, lease_token, pulled);
 $$;
 comment on function public.store_calendar_busy(bigint, uuid, jsonb) is
-  'Worker: stores one reading {as_of, from, until, cursor, is_full, changes: [{source, spans: [[from, until]]}], own: [{appointment_id, gone, starts_at, ends_at}]}. → jsonb {busy, clashes}: times added, new clashes. Errors: invalid_transition (stale lease), invalid_input.';
+  'Worker: stores one reading {as_of, from, until, cursor, is_full, changes: [{source, spans: [[from, until]]}], own: [{appointment_id, gone, absent, starts_at, ends_at}]}. → jsonb {busy, clashes}: times added, new clashes. Errors: invalid_transition (stale lease), invalid_input.';
 revoke all on function public.store_calendar_busy(bigint, uuid, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.store_calendar_busy(bigint, uuid, jsonb) to service_role;
