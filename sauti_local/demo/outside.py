@@ -32,7 +32,7 @@ class CalendarAccount:
 def account_of(stage: Stage, person: Person) -> CalendarAccount:
     """The calendar that the CalDAV server of the stack makes for this person on demand."""
     username = person.first_name.lower()
-    return CalendarAccount(calendar_url(stage.addresses.caldav_url, username, "work"), username, PASSWORD)
+    return CalendarAccount(calendar_url(stage.addresses.caldav_url, username, "sessions"), username, PASSWORD)
 
 
 async def entries(stage: Stage, calendar: CalendarAccount) -> list[str]:

@@ -73,7 +73,7 @@ def introduce(addresses: Addresses, people: list[Person], report: Report) -> Non
         ("Service role key", addresses.service_role_key),
         ("Database", addresses.db_url),
         ("Mail", addresses.mail_url),
-        ("Calendars", f"{addresses.caldav_url}/<first name>/work/ (password: {PASSWORD})"),
+        ("Calendars", f"{addresses.caldav_url}/<first name>/sessions/ (password: {PASSWORD})"),
         ("Logs", str(addresses.logs)),
     ):
         report.say(f"  {name:<18}{value}")

@@ -125,7 +125,7 @@ def test_a_booking_becomes_a_confirmed_appointment_with_its_client(diary: Diary)
 def test_a_booking_blocks_the_time_for_sauti_and_goes_into_the_calendars(diary: Diary) -> None:
     diary.cases.sql.execute(
         "insert into public.calendar_connections (user_id, provider, account_label, calendar_id)"
-        " values (%s, 'caldav', 'work', 'https://dav.example.org/work/')",
+        " values (%s, 'caldav', 'work', 'https://dav.example.org/sessions/')",
         (diary.professional.id,),
     )
     diary.take(diary.story.created("a"))
@@ -682,7 +682,7 @@ def test_pushing_writes_the_callers_calendars_again_and_nobody_elses(diary: Diar
     for owner in (diary.professional, stranger):
         diary.cases.sql.execute(
             "insert into public.calendar_connections (user_id, provider, account_label, calendar_id)"
-            " values (%s, 'caldav', 'work', 'https://dav.example.org/work/')",
+            " values (%s, 'caldav', 'work', 'https://dav.example.org/sessions/')",
             (owner.id,),
         )
     diary.cases.sql.execute(

@@ -12,7 +12,7 @@ from tests.support.jobs import Jobs
 from tests.support.refusals import forbidden, refused
 
 CIPHERTEXT = "v1.key1." + "A" * 16 + "." + "B" * 40
-URL = "https://dav.example.org/asha/work/"
+URL = "https://dav.example.org/asha/sessions/"
 CALENDAR = ["calendar_event"]
 
 

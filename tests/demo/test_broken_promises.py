@@ -89,7 +89,7 @@ def empty_stack(whole_stack: Addresses) -> Addresses:
     with httpx.Client(trust_env=False) as http:
         http.delete(f"{whole_stack.mail_url}/messages.json").raise_for_status()
         for name in ("wangari", "otieno"):
-            http.delete(f"{whole_stack.caldav_url}/{name}/work/", auth=(name, PASSWORD)).raise_for_status()
+            http.delete(f"{whole_stack.caldav_url}/{name}/sessions/", auth=(name, PASSWORD)).raise_for_status()
     return whole_stack
 
 

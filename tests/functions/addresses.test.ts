@@ -76,7 +76,7 @@ Deno.test("a text that is not the plain https address of a server is refused", a
 });
 
 Deno.test("plain http passes only where private networks are allowed", () => {
-  assert.equal(serverUrl("http://127.0.0.1:5232/ada/work/", true).port, "5232");
+  assert.equal(serverUrl("http://127.0.0.1:5232/ada/sessions/", true).port, "5232");
 });
 
 Deno.test("an at sign in the path is part of the address", () => {

@@ -4,7 +4,7 @@ import { calendarUrl, isCalendar, verifyCalendar } from "../../supabase/function
 import { refusal } from "./refusal.ts";
 
 function multistatus(resourcetype: string, declarations = 'xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"') {
-  return `<?xml version="1.0"?><multistatus ${declarations}><response><href>/ada/work/</href><propstat><prop>` +
+  return `<?xml version="1.0"?><multistatus ${declarations}><response><href>/ada/sessions/</href><propstat><prop>` +
     `<resourcetype>${resourcetype}</resourcetype></prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>`;
 }
 
@@ -17,8 +17,8 @@ async function withServer(resourcetype: string, use: (url: string, seen: string[
     if (request.headers.get("authorization") !== `Basic ${btoa("ada:right")}`) {
       return new Response(null, { status: 401 });
     }
-    if (pathname === "/moved/") return Response.redirect(new URL("/ada/work/", request.url), 301);
-    if (pathname !== "/ada/work/") return new Response("no such thing: <secret/>", { status: 404 });
+    if (pathname === "/moved/") return Response.redirect(new URL("/ada/sessions/", request.url), 301);
+    if (pathname !== "/ada/sessions/") return new Response("no such thing: <secret/>", { status: 404 });
     return new Response(multistatus(resourcetype), { status: 207, headers: { "content-type": "text/xml" } });
   });
   try {
@@ -30,14 +30,14 @@ async function withServer(resourcetype: string, use: (url: string, seen: string[
 
 Deno.test("the right credentials for a calendar pass, with one question", async () => {
   await withServer("<collection/><C:calendar/>", async (url, seen) => {
-    await verifyCalendar({ url: `${url}/ada/work/`, username: "ada", password: "right" }, true);
-    assert.deepEqual(seen, ["PROPFIND /ada/work/ 0"]);
+    await verifyCalendar({ url: `${url}/ada/sessions/`, username: "ada", password: "right" }, true);
+    assert.deepEqual(seen, ["PROPFIND /ada/sessions/ 0"]);
   });
 });
 
 Deno.test("what the server refuses is invalid_input and repeats nothing it said", async (test) => {
   const cases: Record<string, { path: string; password: string }> = {
-    "wrong password": { path: "/ada/work/", password: "wrong" },
+    "wrong password": { path: "/ada/sessions/", password: "wrong" },
     "no such collection": { path: "/ada/other/", password: "right" },
     "a redirect": { path: "/moved/", password: "right" },
   };
@@ -56,7 +56,7 @@ Deno.test("what the server refuses is invalid_input and repeats nothing it said"
 Deno.test("an address book is no calendar", async () => {
   await withServer("<collection/><C:calendar-home-set/>", async (url) => {
     const body = await refusal(() =>
-      verifyCalendar({ url: `${url}/ada/work/`, username: "ada", password: "right" }, true)
+      verifyCalendar({ url: `${url}/ada/sessions/`, username: "ada", password: "right" }, true)
     );
     assert.equal(body.details, "There is no calendar at this address.");
   });
@@ -65,7 +65,7 @@ Deno.test("an address book is no calendar", async () => {
 Deno.test("a server on a private network is not even asked, unless that is allowed", async () => {
   await withServer("<collection/><C:calendar/>", async (url, seen) => {
     for (const address of [url, url.replace("127.0.0.1", "localhost"), url.replace("http:", "https:")]) {
-      const credentials = { url: `${address}/ada/work/`, username: "ada", password: "right" };
+      const credentials = { url: `${address}/ada/sessions/`, username: "ada", password: "right" };
       assert.equal((await refusal(() => verifyCalendar(credentials, false))).message, "invalid_input");
     }
     assert.deepEqual(seen, []);
@@ -84,6 +84,9 @@ Deno.test("a calendar is known by its namespace, not by its prefix", () => {
 });
 
 Deno.test("an address without a slash at the end gets one", () => {
-  assert.equal(calendarUrl("https://dav.example.com/ada/work", false).href, "https://dav.example.com/ada/work/");
+  assert.equal(
+    calendarUrl("https://dav.example.com/ada/sessions", false).href,
+    "https://dav.example.com/ada/sessions/",
+  );
   assert.equal(calendarUrl("https://dav.example.com", false).href, "https://dav.example.com/");
 });

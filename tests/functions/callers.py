@@ -33,7 +33,7 @@ class Caller:
 def newcomer(addresses: Addresses) -> Caller:
     """Somebody who has just signed up."""
     user = sign_up(addresses)
-    return Caller(user.id, user.access_token, f"{addresses.caldav_url}/{user.id}/work/")
+    return Caller(user.id, user.access_token, f"{addresses.caldav_url}/{user.id}/sessions/")
 
 
 async def call(

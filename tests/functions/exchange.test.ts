@@ -49,14 +49,14 @@ function says(text: string): Behaviour {
 }
 
 function ask(port: number, bounds = BOUNDS) {
-  return exchange(new URL(`http://dav.example.com:${port}/ada/work/`), ["127.0.0.1"], REQUEST, bounds);
+  return exchange(new URL(`http://dav.example.com:${port}/ada/sessions/`), ["127.0.0.1"], REQUEST, bounds);
 }
 
 Deno.test("the connection goes to the judged address, the name goes into the Host header", async () => {
   const request = await against(says(`HTTP/1.1 207 Multi-Status\r\nContent-Length: 4${HEAD_END}<a/>`), async (port) => {
     assert.deepEqual(await ask(port), { status: 207, body: "<a/>" });
   });
-  assert.match(request, /^PROPFIND \/ada\/work\/ HTTP\/1\.1\r\nHost: dav\.example\.com:\d+\r\nDepth: 0\r\n/);
+  assert.match(request, /^PROPFIND \/ada\/sessions\/ HTTP\/1\.1\r\nHost: dav\.example\.com:\d+\r\nDepth: 0\r\n/);
   assert.ok(request.includes("\r\nContent-Length: 11\r\n") && request.endsWith(`${HEAD_END}<question/>`));
 });
 

@@ -136,7 +136,7 @@ async def test_pushing_queues_the_callers_own_calendars(offer: Offer) -> None:
     appointment_id = (await offer.accept()).json()["appointment_id"]
     token = offer.professional.access_token
     assert (await offer.push(token, appointment_id)).json() == {"queued": 0}
-    calendar = f"{offer.addresses.caldav_url}/{offer.professional.id}/work/"
+    calendar = f"{offer.addresses.caldav_url}/{offer.professional.id}/sessions/"
     assert (
         await connect(offer.http, offer.addresses, Caller(offer.professional.id, token, calendar))
     ).status_code == 200

@@ -108,7 +108,7 @@ async def test_connecting_the_same_calendar_again_renews_it(
 async def test_what_the_calendar_server_refuses_is_not_stored(
     http: httpx.AsyncClient, addresses: Addresses, ada: Caller, ben: Caller
 ) -> None:
-    closed_port = "http://127.0.0.1:1/ada/work/"
+    closed_port = "http://127.0.0.1:1/ada/sessions/"
     attempts: list[dict[str, Any]] = [
         {"password": "wrong"},
         {"username": ben.id},

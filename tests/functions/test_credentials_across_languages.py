@@ -15,7 +15,7 @@ from tests.functions.deno import CONFIGURATION, OFFLINE, PERMISSIONS, deno
 SCRIPT = Path(__file__).with_name("seal_and_open.ts")
 USER = "0c1f9a52-9a0e-4a55-8df6-0d1f6c2f6c11"
 SECRETS: list[dict[str, Any]] = [
-    {"url": "https://dav.example.com/ada/work/", "username": "ada", "password": "correct horse"},
+    {"url": "https://dav.example.com/ada/sessions/", "username": "ada", "password": "correct horse"},
     {"url": "https://dav.example.com/ação/", "username": "अदा@example.com", "password": 'ü"\\/🔑\u2028'},
 ]
 

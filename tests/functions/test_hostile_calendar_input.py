@@ -116,7 +116,7 @@ async def test_private_addresses_are_not_even_knocked_at_where_they_are_not_allo
             "nowhere.invalid",
         )
         for host in (*(f"{name}:{port}" for name in local), *elsewhere):
-            order = ada.order | {"url": f"https://{host}/ada/work/"}
+            order = ada.order | {"url": f"https://{host}/ada/sessions/"}
             response = await call(http, strict, "POST", CONNECT, ada.token, json=order)
             assert_refused(response, 422, "invalid_input")
             assert response.json()["details"] == "The address leads to no public server."

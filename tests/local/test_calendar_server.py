@@ -21,7 +21,7 @@ def client(stack: Stack, request: pytest.FixtureRequest) -> Iterator[httpx.Clien
     """Speaks as a user of its own."""
     user = f"user-{request.node.name}"[:60]
     base = stack.addresses.caldav_url
-    with httpx.Client(auth=(user, "sauti"), trust_env=False, base_url=calendar_url(base, user, "work")) as speaking:
+    with httpx.Client(auth=(user, "sauti"), trust_env=False, base_url=calendar_url(base, user, "sessions")) as speaking:
         yield speaking
 
 

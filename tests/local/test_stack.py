@@ -71,7 +71,7 @@ def test_the_line_names_all_addresses_and_they_answer(tmp_path: Path) -> None:
         assert httpx.get(f"{ready['api_url']}/auth/v1/settings", headers=key, trust_env=False).status_code == 200
         assert httpx.get(f"{ready['mail_url']}/messages.json", trust_env=False).json() == []
         calendar = httpx.request(
-            "PROPFIND", f"{ready['caldav_url']}/amina/work/", auth=("amina", "sauti"), trust_env=False
+            "PROPFIND", f"{ready['caldav_url']}/amina/sessions/", auth=("amina", "sauti"), trust_env=False
         )
         assert calendar.status_code == 207
         with psycopg.connect(ready["db_url"]) as connection:

@@ -232,7 +232,7 @@ class Town:
         tables = [("table", f"public.{table}") for table in ("calendar_connections", "calendar_events")]
         login = self.aviary.words("calendar", citizen.answer, *tables, of=[citizen.name])
         citizen.calendar_user = login
-        url = f"{self.addresses.caldav_url}/{login}/work/"
+        url = f"{self.addresses.caldav_url}/{login}/sessions/"
         title = self.aviary.words("private event", citizen.calendar)
         start = datetime.now(UTC) + timedelta(days=3)
         event = (

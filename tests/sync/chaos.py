@@ -169,7 +169,7 @@ class Chaos:
     def _connect_calendar(self, user: str, provider: str) -> None:
         calendar, secret = "primary", {}
         if provider == "caldav":
-            calendar = calendar_url(self.caldav.url, user, "work")
+            calendar = calendar_url(self.caldav.url, user, "sessions")
             secret = {"url": calendar, "username": user, "password": PASSWORD}
         else:
             secret = (self.google if provider == "google" else self.microsoft).issue(user)

@@ -104,7 +104,7 @@ def _entries(run: Chaos, owner: str, provider: str) -> Iterable[Entry]:
             zone = ZoneInfo(WINDOWS_ZONES[event["start"]["timeZone"]])
             yield key, datetime.fromisoformat(event["start"]["dateTime"]).replace(tzinfo=zone)
     else:
-        address = calendar_url(run.project.calendar.url, owner, "work")
+        address = calendar_url(run.project.calendar.url, owner, "sessions")
         answer = httpx.get(address, auth=(owner, PASSWORD), trust_env=False, timeout=60)
         if answer.status_code != 404:
             for event in Calendar.from_ical(answer.raise_for_status().content).walk("VEVENT"):

@@ -172,7 +172,7 @@ class Stage:
 
     @property
     def calendar_url(self) -> str:
-        return f"{self.stack.addresses.caldav_url}/{self.calendar_user}/work/"
+        return f"{self.stack.addresses.caldav_url}/{self.calendar_user}/sessions/"
 
     def mails(self) -> list[dict[str, Any]]:
         """The mails to this professional."""

@@ -36,7 +36,7 @@ class Desk:
         if self.server is not None:
             secret: dict[str, Any] = self.server.issue(user)
         else:
-            calendar = f"{self.door.url}/{user}/work/"
+            calendar = f"{self.door.url}/{user}/sessions/"
             secret = {"url": calendar, "username": user, "password": PASSWORD}
         keys = TokenKeys.parse(self.stage.stack.environment["SAUTI_TOKEN_KEYS"])
         key = self.stage.stack.addresses.service_role_key

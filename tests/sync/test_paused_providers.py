@@ -20,7 +20,7 @@ LINK = "https://app.example"
 def due(url: str) -> dict[str, Any]:
     """The context of an appointment that has to stand in the calendar at this address."""
     user, appointment_id = str(uuid.uuid4()), str(uuid.uuid4())
-    secret = {"url": f"{url}/{user}/work/", "username": user, "password": PASSWORD}
+    secret = {"url": f"{url}/{user}/sessions/", "username": user, "password": PASSWORD}
     moment = "2026-12-01T09:00:00+00:00"
     return {
         "operation": "upsert",

@@ -242,7 +242,7 @@ async def test_nothing_personal_is_left_behind(stage: Stage) -> None:
     port = free_port()
     stage.connect_calendar()
     stage.connect_calendar(
-        f"{stage.stack.addresses.caldav_url}/canary/work/", username="canary", password="wrong-canary"
+        f"{stage.stack.addresses.caldav_url}/canary/sessions/", username="canary", password="wrong-canary"
     )
     stage.add_appointment(1, location="Canary Street Shelter", meeting_url="https://meet.example/canary")
     async with mail_server(answers={"RCPT": f"450 {stage.professional.email} is busy, canary"}) as server:
