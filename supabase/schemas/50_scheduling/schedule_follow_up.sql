@@ -66,13 +66,7 @@ begin
   select string_agg(to_char(t.moment at time zone v_professional.time_zone, 'YYYY-MM-DD HH24:MI'), ', ' order by t.moment)
   into v_clashes
   from unnest(v_times) as t (moment)
-  where exists (
-    select 1
-    from public.appointments as a
-    where a.professional_id = v_user_id and a.status in ('requested', 'confirmed')
-      and private.appointment_during(a.appointment_date, a.duration_minutes)
-        && private.appointment_during(t.moment, schedule_follow_up.duration_minutes)
-  ) or exists (
+  where private.is_engaged(v_user_id, t.moment, schedule_follow_up.duration_minutes) or exists (
     select 1
     from public.appointments as a
     where a.survivor_id = v_survivor_id and a.status in ('requested', 'confirmed')
