@@ -586,6 +586,33 @@ comment on function public.delete_calendar_connection(uuid) is 'Owner: disconnec
 revoke all on function public.delete_calendar_connection(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.delete_calendar_connection(uuid) to anon, authenticated;
 
+-- supabase/schemas/80_sync/doubtful_until.sql
+-- How long what the jobs of a connection have sent may still take effect; null when none is in doubt.
+--
+-- Called where a calendar is emptied for good and its jobs go: by the retirement of a connection and, for one appointment,
+-- by the burial of entries. A job that runs is waited for until its lease ends. Locks: none.
+
+create or replace function private.doubtful_until(connection_id uuid, appointment_id uuid default null)
+returns timestamptz
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+begin
+  return (
+    select max(coalesce(j.leased_until, v_now)) + max(s.doubt_seconds) * interval '1 second'
+    from private.outbox_jobs as j, private.calendar_settings as s
+    where j.connection_id = doubtful_until.connection_id and private.is_in_doubt(j)
+      and (doubtful_until.appointment_id is null or j.appointment_id = doubtful_until.appointment_id)
+  );
+end;
+$$;
+comment on function private.doubtful_until(uuid, uuid) is 'Until when jobs of a connection, or of one appointment there, may still take effect; null when none is in doubt.';
+revoke all on function private.doubtful_until(uuid, uuid) from public, anon, authenticated, service_role;
+
 -- supabase/schemas/80_sync/enqueue_calendar_jobs.sql
 -- Queues one calendar job for each active calendar of both parties of an appointment.
 --
@@ -718,7 +745,7 @@ revoke all on function private.hurry_calendar_pull(uuid) from public, anon, auth
 -- supabase/schemas/80_sync/is_in_doubt.sql
 -- Whether a calendar job that has not ended may still have a request under way that nobody will answer for.
 --
--- Called where a calendar is emptied for good and its jobs go: by the retirement of a connection and the burial of entries.
+-- Called where a calendar is emptied for good and its jobs go: by the retirement of a connection, and by doubtful_until.
 -- True while it runs, when an attempt has failed or been handed back, and when it waits to look again. Locks: none.
 
 create or replace function private.is_in_doubt(job private.outbox_jobs)
@@ -1565,18 +1592,17 @@ set search_path = ''
 as $$
 declare
   v_ciphertext text;
-  v_run_at timestamptz := private.clock();
   v_job_id bigint;
 begin
   select k.ciphertext into v_ciphertext from private.calendar_credentials as k where k.connection_id = old.id;
   if v_ciphertext is null then
     return old;
   end if;
-  select greatest(v_run_at, max(coalesce(j.leased_until, v_run_at)) + max(s.doubt_seconds) * interval '1 second') into v_run_at
-  from private.outbox_jobs as j, private.calendar_settings as s
-  where j.connection_id = old.id and private.is_in_doubt(j);
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, run_at)
-  values ('calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60, v_run_at)
+  values (
+    'calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60,
+    greatest(private.clock(), private.doubtful_until(old.id))
+  )
   returning id into v_job_id;
   insert into private.calendar_retirements (job_id, user_id, provider, account_label, calendar_id, ciphertext, events, channels)
   select v_job_id, old.user_id, old.provider, old.account_label, old.calendar_id, v_ciphertext,

@@ -1,6 +1,6 @@
 -- Whether a calendar job that has not ended may still have a request under way that nobody will answer for.
 --
--- Called where a calendar is emptied for good and its jobs go: by the retirement of a connection and the burial of entries.
+-- Called where a calendar is emptied for good and its jobs go: by the retirement of a connection, and by doubtful_until.
 -- True while it runs, when an attempt has failed or been handed back, and when it waits to look again. Locks: none.
 
 create or replace function private.is_in_doubt(job private.outbox_jobs)

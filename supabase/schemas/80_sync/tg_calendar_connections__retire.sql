@@ -13,18 +13,17 @@ set search_path = ''
 as $$
 declare
   v_ciphertext text;
-  v_run_at timestamptz := private.clock();
   v_job_id bigint;
 begin
   select k.ciphertext into v_ciphertext from private.calendar_credentials as k where k.connection_id = old.id;
   if v_ciphertext is null then
     return old;
   end if;
-  select greatest(v_run_at, max(coalesce(j.leased_until, v_run_at)) + max(s.doubt_seconds) * interval '1 second') into v_run_at
-  from private.outbox_jobs as j, private.calendar_settings as s
-  where j.connection_id = old.id and private.is_in_doubt(j);
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, priority, run_at)
-  values ('calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60, v_run_at)
+  values (
+    'calendar_disconnect', 'disconnect:' || old.id, 'disconnect:' || old.user_id || ':' || old.provider, 60,
+    greatest(private.clock(), private.doubtful_until(old.id))
+  )
   returning id into v_job_id;
   insert into private.calendar_retirements (job_id, user_id, provider, account_label, calendar_id, ciphertext, events, channels)
   select v_job_id, old.user_id, old.provider, old.account_label, old.calendar_id, v_ciphertext,

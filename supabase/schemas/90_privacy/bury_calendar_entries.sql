@@ -17,11 +17,7 @@ declare
 begin
   with entries as materialized (
     select gen_random_uuid() as tombstone_id, a.appointment_id, c.id as connection_id, e.external_event_id, e.etag,
-      (
-        select max(coalesce(j.leased_until, v_now)) + max(s.doubt_seconds) * interval '1 second'
-        from private.outbox_jobs as j, private.calendar_settings as s
-        where j.appointment_id = a.appointment_id and j.connection_id = c.id and private.is_in_doubt(j)
-      ) as doubtful_until,
+      private.doubtful_until(c.id, a.appointment_id) as doubtful_until,
       e.appointment_id is not null and e.sync_status <> 'removed' as stands
     from public.appointments as a
     join public.calendar_connections as c on c.user_id = a.survivor_id and c.status = 'active'
