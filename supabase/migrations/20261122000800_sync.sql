@@ -1679,9 +1679,7 @@ begin
   insert into private.outbox_jobs (kind, dedupe_key, ordering_key, appointment_id, connection_id, looks_again, run_at)
   select 'calendar_event', 'calendar:' || new.appointment_id || ':' || new.connection_id || ':look:' || gen_random_uuid(),
     new.ordering_key, new.appointment_id, new.connection_id, true, private.clock() + s.doubt_seconds * interval '1 second'
-  from private.calendar_settings as s
-  -- Looking again only removes, which may come late without harm.
-  where not new.looks_again;
+  from private.calendar_settings as s;
   return null;
 end;
 $$;
@@ -1694,6 +1692,8 @@ for each row
 when (
   new.kind = 'calendar_event' and new.state in ('done', 'dead') and old.state = 'running' and new.appointment_id is not null
   and (new.attempts > 1 or old.last_error = 'worker_stopped')
+  -- Looking again only removes, which may come late without harm.
+  and not new.looks_again
 )
 execute function private.tg_outbox_jobs__look_again();
 
