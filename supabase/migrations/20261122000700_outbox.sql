@@ -173,10 +173,10 @@ revoke all on function private.appointment_facts(public.appointments) from publi
 -- supabase/schemas/70_outbox/claim_jobs.sql
 -- A worker takes a batch of due jobs, each under a fresh lease.
 --
--- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out. Jobs of one
--- ordering key are taken one at a time, oldest first. A job that has used up its attempts by never being settled is
--- dead: it probably kills its worker. Definer: the outbox is private. Locks: the rows taken, skipping locked ones.
--- It is planned once: a plan for each call would cost more than the claim.
+-- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out; of an ordering
+-- key the oldest alone. A job never settled in all its attempts is dead: it probably kills its worker. Definer: the outbox
+-- is private. Locks: the rows taken, skipping locked ones. Planned once, as planning costs more than the claim, and for
+-- indexes: the queue is empty when a connection plans and full when it works; by statistics it would be read whole.
 
 create or replace function private.claim_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[])
 returns table (
@@ -334,7 +334,8 @@ revoke all on function private.client_mail_context(private.outbox_jobs) from pub
 -- A job is done: its result is kept, and a calendar's mapping with it, in one transaction.
 --
 -- Called by the worker that holds the lease; repeated with the same token, it changes nothing. Definer: the outbox is
--- private. Locks: the job.
+-- private. Locks: the job. It is planned for indexes: the queue is empty when a connection plans and full when it works,
+-- so that a plan by statistics would read the whole table.
 
 create or replace function private.complete_job(job_id bigint, lease_token uuid, result jsonb)
 returns void
@@ -392,7 +393,8 @@ grant execute on function public.complete_job(bigint, uuid, jsonb) to service_ro
 -- Many jobs are done: each is settled as by complete_job, all in one transaction.
 --
 -- Called by the worker. A stale lease is an answer and no error. Definer: the outbox is private. Locks: the jobs, in the
--- order of their ids; then what complete_job locks, in the order of the connections.
+-- order of their ids; then what complete_job locks, in the order of the connections. It is planned for indexes: the queue
+-- is empty when a connection plans and full when it works, so that a plan by statistics would read the whole table.
 
 create or replace function private.complete_jobs(settlements jsonb)
 returns table (job_id bigint, is_settled boolean)
@@ -729,7 +731,8 @@ grant execute on function public.job_contexts(jsonb) to service_role;
 -- The job of a current lease, locked; a stale lease is refused.
 --
 -- Called first by every function that settles, extends or reads a job. A worker that stalled and lost its lease can
--- change nothing, because the next claim drew another token. Locks: the job.
+-- change nothing, because the next claim drew another token. Locks: the job. It is planned for indexes: the queue is empty
+-- when a connection plans and full when it works, so that a plan by statistics would read the whole table.
 
 create or replace function private.leased_job(job_id bigint, lease_token uuid)
 returns private.outbox_jobs

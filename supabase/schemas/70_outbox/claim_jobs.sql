@@ -1,9 +1,9 @@
 -- A worker takes a batch of due jobs, each under a fresh lease.
 --
--- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out. Jobs of one
--- ordering key are taken one at a time, oldest first. A job that has used up its attempts by never being settled is
--- dead: it probably kills its worker. Definer: the outbox is private. Locks: the rows taken, skipping locked ones.
--- It is planned once: a plan for each call would cost more than the claim.
+-- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out; of an ordering
+-- key the oldest alone. A job never settled in all its attempts is dead: it probably kills its worker. Definer: the outbox
+-- is private. Locks: the rows taken, skipping locked ones. Planned once, as planning costs more than the claim, and for
+-- indexes: the queue is empty when a connection plans and full when it works; by statistics it would be read whole.
 
 create or replace function private.claim_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[])
 returns table (

@@ -1,7 +1,8 @@
 -- Many jobs are done: each is settled as by complete_job, all in one transaction.
 --
 -- Called by the worker. A stale lease is an answer and no error. Definer: the outbox is private. Locks: the jobs, in the
--- order of their ids; then what complete_job locks, in the order of the connections.
+-- order of their ids; then what complete_job locks, in the order of the connections. It is planned for indexes: the queue
+-- is empty when a connection plans and full when it works, so that a plan by statistics would read the whole table.
 
 create or replace function private.complete_jobs(settlements jsonb)
 returns table (job_id bigint, is_settled boolean)
