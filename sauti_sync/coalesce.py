@@ -66,15 +66,13 @@ class Coalescer(Generic[T, R]):
         if not taken:
             return None
         self._waiting = left
-        own: list[A] = []
-
-        async def joint(items: Sequence[T]) -> Sequence[R]:
-            answers, answer = await call(items)
-            own.append(answer)
-            return answers
-
-        await self._send(taken, joint, raising=True)
-        return own[0]
+        try:
+            answers, own = await call([entry.item for entry in taken])
+            _answer(taken, answers)
+        except BaseException as error:
+            _refuse(taken, error)
+            raise
+        return own
 
     async def _carry(self) -> None:
         try:
@@ -86,28 +84,25 @@ class Coalescer(Generic[T, R]):
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
                 # Who was cancelled in the meantime does not travel.
                 if batch := [entry for entry in taken if not entry.answer.done()]:
-                    await self._send(batch, self._call)
+                    try:
+                        _answer(batch, await self._call([entry.item for entry in batch]))
+                    except BaseException as error:
+                        _refuse(batch, error)
+                        if not isinstance(error, Exception):
+                            raise
         finally:
             self._carrier = None
             while self._waiting:
                 self._waiting.popleft().answer.cancel()
 
-    async def _send(
-        self,
-        batch: list[_Waiting[T, R]],
-        call: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
-        *,
-        raising: bool = False,
-    ) -> None:
-        try:
-            answers: Sequence[R] = await call([entry.item for entry in batch])
-        except BaseException as error:
-            for entry in batch:
-                if not entry.answer.done():
-                    entry.answer.set_exception(error) if isinstance(error, Exception) else entry.answer.cancel()
-            if raising or not isinstance(error, Exception):
-                raise
-        else:
-            for entry, value in zip(batch, answers, strict=True):
-                if not entry.answer.done():
-                    entry.answer.set_result(value)
+
+def _answer(batch: Sequence[_Waiting[T, R]], answers: Sequence[R]) -> None:
+    for entry, value in zip(batch, answers, strict=True):
+        if not entry.answer.done():
+            entry.answer.set_result(value)
+
+
+def _refuse(batch: Sequence[_Waiting[T, R]], error: BaseException) -> None:
+    for entry in batch:
+        if not entry.answer.done():
+            entry.answer.set_exception(error) if isinstance(error, Exception) else entry.answer.cancel()
