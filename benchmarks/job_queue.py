@@ -11,11 +11,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import structlog
-import uvloop
 
 from benchmarks.measure import Result, median, percentile
 from benchmarks.project import Project
 from benchmarks.queues import Bench, PgQueuer, Procrastinate, Sauti, quiet
+from sauti_sync import event_loop
 
 _BATCH = 100
 _LATENCY_AIM = 25.0
@@ -69,8 +69,7 @@ def _database(url: str, name: str) -> str:
 
 
 def _run(bench: Bench, main: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if bench.uses_uvloop else None) as runner:
-        return runner.run(main)
+    return event_loop.run(main) if bench.uses_uvloop else asyncio.run(main)
 
 
 def _throughput(bench: Bench, url: str, at_once: int, count: int) -> float:
