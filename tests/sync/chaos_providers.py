@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar, NoReturn
 
-import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
 
+from tests.sync.calendar_door import CalendarDoor
 from tests.sync.stand_ins.google import GoogleStandIn
 from tests.sync.stand_ins.microsoft import MicrosoftStandIn
 from tests.sync.stand_ins.server import StandIn
@@ -166,31 +165,13 @@ class MoodyMicrosoft(MoodyStandIn, MicrosoftStandIn):
             yield "410"
 
 
-class MoodyCalDav:
+class MoodyCalDav(CalendarDoor):
     """Stands before a real CalDAV server."""
 
-    PASSED = ("Authorization", "Content-Type", "Depth", "If-Match", "If-None-Match", "Prefer")
-
     def __init__(self, mood: Mood, upstream: str) -> None:
+        super().__init__(upstream)
         self.mood = mood
-        self.upstream = upstream
         self.requests = 0
-        self.url = ""
-        self._runner: web.AppRunner | None = None
-
-    async def start(self) -> None:
-        app = web.Application(client_max_size=16 * 2**20)
-        app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        self._session = aiohttp.ClientSession(auto_decompress=False)
-
-    async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            await self._session.close()
 
     def faults_of(self, request: web.Request) -> Iterable[str]:
         yield from ANYWHERE
@@ -200,12 +181,12 @@ class MoodyCalDav:
         elif request.method == "DELETE":
             yield "act and 410"
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
         body = await request.read()
 
         async def act() -> web.StreamResponse:
-            return await self._pass_on(request, body)
+            return await self.pass_on(request, body)
 
         def refuse(status: int) -> web.StreamResponse:
             # What a server says to a second copy of an event that it has (RFC 4791, 5.3.2.1).
@@ -214,16 +195,6 @@ class MoodyCalDav:
 
         fault = self.mood.draw(self.faults_of(request))
         return await act() if fault is None else await play(fault, request, act, refuse)
-
-    async def _pass_on(self, request: web.Request, body: bytes) -> web.Response:
-        headers = {name: request.headers[name] for name in self.PASSED if name in request.headers}
-        headers["Accept-Encoding"] = "identity"
-        async with self._session.request(
-            request.method, self.upstream + request.raw_path, data=body or None, headers=headers
-        ) as upstream:
-            kept = CIMultiDict({name: value for name, value in upstream.headers.items() if name in ("ETag", "DAV")})
-            kept["Content-Type"] = upstream.headers.get("Content-Type", "text/plain")
-            return web.Response(status=upstream.status, headers=kept, body=await upstream.read())
 
 
 @dataclass
