@@ -400,10 +400,13 @@ declare
   v_lanes text[];
   v_excluded uuid[];
   v_half_wait double precision;
+  v_half_angle double precision;
   v_decay double precision;
 begin
   select s.* into strict v_settings from private.matching_settings as s;
   v_decay := extract(epoch from v_settings.boost_decay);
+  -- Half the angle that proximity_half_km spans, so that a distance costs its arc sine and no call for each candidate.
+  v_half_angle := v_settings.proximity_half_km * asin(1) / private.sphere_km(2);
   v_half_wait := extract(epoch from case report.urgency
     when 'high' then v_settings.availability_half_high
     when 'medium' then v_settings.availability_half_medium
@@ -519,9 +522,10 @@ begin
         when v_place is null then 1
         else greatest(
           case when c.is_remote then v_settings.remote_proximity else 0 end,
-          coalesce(
-            power(0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km), 0
-          )
+          case
+            when c.place is null then 0
+            else power(0.5, asin(least(1, (c.place operator(extensions.<->) v_place) / 2)) / v_half_angle)
+          end
         )
       end as proximity,
       v_settings.weight_language * (
@@ -1050,6 +1054,8 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_week tstzrange := tstzrange(from_time, from_time + interval '7 days');
 begin
   return query
   with asked as (
@@ -1057,9 +1063,6 @@ begin
       exists (select 1 from public.availability_rules as r where r.professional_id = p.id) as has_rules
     from public.professionals as p
     where p.id = any (professional_ids)
-  ),
-  span as (
-    select tstzrange(from_time, from_time + interval '7 days') as week
   ),
   working as (
     select opening.id, tstzrange(opening.opens_at, opening.closes_at) as during
@@ -1084,41 +1087,36 @@ begin
     ) as opening
     where opening.opens_at < opening.closes_at
     union all
-    select a.id, span.week from asked as a cross join span where a.at_any_hour
+    select a.id, v_week from asked as a where a.at_any_hour
     union all
     select e.professional_id, e.during
     from public.availability_exceptions as e
-    cross join span
-    where e.professional_id = any (professional_ids) and e.kind = 'open' and e.during && span.week
+    where e.professional_id = any (professional_ids) and e.kind = 'open' and e.during && v_week
   ),
   taken as (
     select t.professional_id, range_agg(t.during) as during
     from (
       select e.professional_id, e.during
       from public.availability_exceptions as e
-      cross join span
-      where e.professional_id = any (professional_ids) and e.kind = 'blocked' and e.during && span.week
+      where e.professional_id = any (professional_ids) and e.kind = 'blocked' and e.during && v_week
       union all
       select a.professional_id, private.appointment_during(a.appointment_date, a.duration_minutes)
       from public.appointments as a
-      cross join span
       where a.professional_id = any (professional_ids)
         and a.status in ('requested', 'confirmed')
-        and private.appointment_during(a.appointment_date, a.duration_minutes) && span.week
+        and private.appointment_during(a.appointment_date, a.duration_minutes) && v_week
       union all
       select b.professional_id, b.during
       from public.calendar_busy as b
-      cross join span
-      where b.professional_id = any (professional_ids) and b.during && span.week
+      where b.professional_id = any (professional_ids) and b.during && v_week
     ) as t
     group by t.professional_id
   ),
   free as (
-    select w.id, range_agg(w.during) * tstzmultirange(span.week) - coalesce(t.during, '{}'::tstzmultirange) as during
+    select w.id, range_agg(w.during) * tstzmultirange(v_week) - coalesce(t.during, '{}'::tstzmultirange) as during
     from working as w
-    cross join span
     left join taken as t on t.professional_id = w.id
-    group by w.id, span.week, t.during
+    group by w.id, t.during
   )
   select f.id, min(lower(gap.during))
   from free as f
@@ -1502,24 +1500,22 @@ begin
   set match_status = now_true.match_status
   from (
     select case
-      when exists (
-        select 1 from public.matched_services as m
-        where m.report_id = update_match_status.report_id and m.match_status_type in ('accepted', 'completed')
-      ) then 'accepted'::public.match_status
-      when exists (
-        select 1 from private.escalations as e
-        where e.report_id = update_match_status.report_id and e.resolved_at is null and e.reason = 'no_answer'
-      ) then 'escalated'
-      when exists (
-        select 1 from public.matched_services as m
-        where m.report_id = update_match_status.report_id and m.match_status_type = 'pending'
-      ) then 'matched'
-      when exists (
-        select 1 from private.escalations as e
-        where e.report_id = update_match_status.report_id and e.resolved_at is null
-      ) then 'escalated'
+      when offers.is_held then 'accepted'::public.match_status
+      when needs.answers then 'escalated'
+      when offers.is_open then 'matched'
+      when needs.anybody then 'escalated'
       else 'pending'
     end as match_status
+    from (
+      select bool_or(m.match_status_type in ('accepted', 'completed')) as is_held, bool_or(m.match_status_type = 'pending') as is_open
+      from public.matched_services as m
+      where m.report_id = update_match_status.report_id
+    ) as offers
+    cross join (
+      select bool_or(e.reason = 'no_answer') as answers, count(*) > 0 as anybody
+      from private.escalations as e
+      where e.report_id = update_match_status.report_id and e.resolved_at is null
+    ) as needs
   ) as now_true
   where r.report_id = update_match_status.report_id and r.match_status <> now_true.match_status;
 end;

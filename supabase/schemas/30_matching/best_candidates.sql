@@ -22,10 +22,13 @@ declare
   v_lanes text[];
   v_excluded uuid[];
   v_half_wait double precision;
+  v_half_angle double precision;
   v_decay double precision;
 begin
   select s.* into strict v_settings from private.matching_settings as s;
   v_decay := extract(epoch from v_settings.boost_decay);
+  -- Half the angle that proximity_half_km spans, so that a distance costs its arc sine and no call for each candidate.
+  v_half_angle := v_settings.proximity_half_km * asin(1) / private.sphere_km(2);
   v_half_wait := extract(epoch from case report.urgency
     when 'high' then v_settings.availability_half_high
     when 'medium' then v_settings.availability_half_medium
@@ -141,9 +144,10 @@ begin
         when v_place is null then 1
         else greatest(
           case when c.is_remote then v_settings.remote_proximity else 0 end,
-          coalesce(
-            power(0.5, private.sphere_km(c.place operator(extensions.<->) v_place) / v_settings.proximity_half_km), 0
-          )
+          case
+            when c.place is null then 0
+            else power(0.5, asin(least(1, (c.place operator(extensions.<->) v_place) / 2)) / v_half_angle)
+          end
         )
       end as proximity,
       v_settings.weight_language * (

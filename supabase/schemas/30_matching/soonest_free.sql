@@ -11,6 +11,8 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_week tstzrange := tstzrange(from_time, from_time + interval '7 days');
 begin
   return query
   with asked as (
@@ -18,9 +20,6 @@ begin
       exists (select 1 from public.availability_rules as r where r.professional_id = p.id) as has_rules
     from public.professionals as p
     where p.id = any (professional_ids)
-  ),
-  span as (
-    select tstzrange(from_time, from_time + interval '7 days') as week
   ),
   working as (
     select opening.id, tstzrange(opening.opens_at, opening.closes_at) as during
@@ -45,41 +44,36 @@ begin
     ) as opening
     where opening.opens_at < opening.closes_at
     union all
-    select a.id, span.week from asked as a cross join span where a.at_any_hour
+    select a.id, v_week from asked as a where a.at_any_hour
     union all
     select e.professional_id, e.during
     from public.availability_exceptions as e
-    cross join span
-    where e.professional_id = any (professional_ids) and e.kind = 'open' and e.during && span.week
+    where e.professional_id = any (professional_ids) and e.kind = 'open' and e.during && v_week
   ),
   taken as (
     select t.professional_id, range_agg(t.during) as during
     from (
       select e.professional_id, e.during
       from public.availability_exceptions as e
-      cross join span
-      where e.professional_id = any (professional_ids) and e.kind = 'blocked' and e.during && span.week
+      where e.professional_id = any (professional_ids) and e.kind = 'blocked' and e.during && v_week
       union all
       select a.professional_id, private.appointment_during(a.appointment_date, a.duration_minutes)
       from public.appointments as a
-      cross join span
       where a.professional_id = any (professional_ids)
         and a.status in ('requested', 'confirmed')
-        and private.appointment_during(a.appointment_date, a.duration_minutes) && span.week
+        and private.appointment_during(a.appointment_date, a.duration_minutes) && v_week
       union all
       select b.professional_id, b.during
       from public.calendar_busy as b
-      cross join span
-      where b.professional_id = any (professional_ids) and b.during && span.week
+      where b.professional_id = any (professional_ids) and b.during && v_week
     ) as t
     group by t.professional_id
   ),
   free as (
-    select w.id, range_agg(w.during) * tstzmultirange(span.week) - coalesce(t.during, '{}'::tstzmultirange) as during
+    select w.id, range_agg(w.during) * tstzmultirange(v_week) - coalesce(t.during, '{}'::tstzmultirange) as during
     from working as w
-    cross join span
     left join taken as t on t.professional_id = w.id
-    group by w.id, span.week, t.during
+    group by w.id, t.during
   )
   select f.id, min(lower(gap.during))
   from free as f

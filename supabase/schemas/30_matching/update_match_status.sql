@@ -15,24 +15,22 @@ begin
   set match_status = now_true.match_status
   from (
     select case
-      when exists (
-        select 1 from public.matched_services as m
-        where m.report_id = update_match_status.report_id and m.match_status_type in ('accepted', 'completed')
-      ) then 'accepted'::public.match_status
-      when exists (
-        select 1 from private.escalations as e
-        where e.report_id = update_match_status.report_id and e.resolved_at is null and e.reason = 'no_answer'
-      ) then 'escalated'
-      when exists (
-        select 1 from public.matched_services as m
-        where m.report_id = update_match_status.report_id and m.match_status_type = 'pending'
-      ) then 'matched'
-      when exists (
-        select 1 from private.escalations as e
-        where e.report_id = update_match_status.report_id and e.resolved_at is null
-      ) then 'escalated'
+      when offers.is_held then 'accepted'::public.match_status
+      when needs.answers then 'escalated'
+      when offers.is_open then 'matched'
+      when needs.anybody then 'escalated'
       else 'pending'
     end as match_status
+    from (
+      select bool_or(m.match_status_type in ('accepted', 'completed')) as is_held, bool_or(m.match_status_type = 'pending') as is_open
+      from public.matched_services as m
+      where m.report_id = update_match_status.report_id
+    ) as offers
+    cross join (
+      select bool_or(e.reason = 'no_answer') as answers, count(*) > 0 as anybody
+      from private.escalations as e
+      where e.report_id = update_match_status.report_id and e.resolved_at is null
+    ) as needs
   ) as now_true
   where r.report_id = update_match_status.report_id and r.match_status <> now_true.match_status;
 end;
