@@ -703,3 +703,17 @@ def test_pushing_writes_the_callers_calendars_again_and_nobody_elses(diary: Diar
 
 def call_jobs(diary: Diary) -> list[Row]:
     return diary.service.execute("select * from public.claim_jobs('test', 10, 30, array['calendar_event'])").fetchall()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_has_been_confirmed_is_not_asked_for_again(cases: Cases, order: tuple[int, int]) -> None:
+    story = Story(DAY)
+    confirmed = story.booking("BOOKING_CREATED", "uid", 0, status="ACCEPTED")
+    asked_later = story.booking("BOOKING_REQUESTED", "uid", 0, status="PENDING")
+    told = [
+        event | {"createdAt": stamp(DAY - timedelta(days=30) + timedelta(minutes=minute))}
+        for minute, event in enumerate((confirmed, asked_later))
+    ]
+    diary = Diary(cases)
+    diary.take_all([told[place] for place in order])
+    assert [status for _, _, status in diary.live()] == ["confirmed"]

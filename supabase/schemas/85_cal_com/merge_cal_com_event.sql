@@ -1,8 +1,8 @@
 -- Merges one event into the row of its booking: a join in the sense of lattices, so order and repetition do not matter.
 --
--- Called by apply_cal_com_event, under the professional's lock. Cancelled is final: Cal.com never revives a uid. Otherwise
--- the newest event gives state, time and details; of two with the same createdAt the one that confirms, then the greater
--- name, which is arbitrary but fixed.
+-- Called by apply_cal_com_event, under the professional's lock. Cancelled is final: Cal.com never revives a uid; and what
+-- has been confirmed is not asked for again. The newest event gives time and details; of two with the same createdAt the
+-- one with the greater name, which is arbitrary but fixed.
 
 create or replace function private.merge_cal_com_event(professional_id uuid, read jsonb)
 returns void
@@ -36,18 +36,18 @@ begin
     where b.professional_id = merge_cal_com_event.professional_id and b.uid = read ->> 'uid';
   else
     update private.cal_com_bookings as b
-    set state = read ->> 'state',
-      facts_at = v_created_at,
+    set state = read ->> 'state'
+    where b.professional_id = merge_cal_com_event.professional_id and b.uid = read ->> 'uid'
+      and b.state not in ('confirmed', 'cancelled');
+    update private.cal_com_bookings as b
+    set facts_at = v_created_at,
       facts_trigger = v_trigger,
       starts_at = (read ->> 'starts_at')::timestamptz,
       ends_at = (read ->> 'ends_at')::timestamptz,
       details = read -> 'details'
     where b.professional_id = merge_cal_com_event.professional_id and b.uid = read ->> 'uid'
       and b.state <> 'cancelled'
-      and (
-        b.facts_at is null
-        or (b.facts_at, b.state = 'confirmed', b.facts_trigger) <= (v_created_at, read ->> 'state' = 'confirmed', v_trigger)
-      );
+      and (b.facts_at is null or (b.facts_at, b.facts_trigger) <= (v_created_at, v_trigger));
   end if;
 end;
 $$;
