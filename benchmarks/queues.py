@@ -63,28 +63,31 @@ class Sauti:
     unfinished = "select 1 from private.outbox_jobs where kind = 'probe' and state <> 'done' limit 1"
     _insert = (
         "insert into private.outbox_jobs (kind, dedupe_key, run_at)"
-        " select 'probe', gen_random_uuid()::text, private.clock() from generate_series(1, %s) returning id"
+        " select 'probe', gen_random_uuid()::text, private.clock() from generate_series(1, $1::integer) returning id"
     )
 
     async def prepare(self, url: str) -> None:
-        """The stack has done it."""
+        """The stack has made the tables; all workers listen, so nobody has to be rung over Realtime."""
+        connection = await asyncpg.connect(url)
+        await connection.execute("update private.message_settings set rings_realtime = false")
+        await connection.close()
 
     async def enqueue(self, url: str, count: int) -> None:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            await connection.execute("delete from private.outbox_jobs")
-            await connection.execute(self._insert, (count,))
-            await connection.execute("vacuum analyze private.outbox_jobs")
+        connection = await asyncpg.connect(url)
+        await connection.execute("delete from private.outbox_jobs")
+        await connection.execute(self._insert, count)
+        await connection.execute("vacuum analyze private.outbox_jobs")
+        await connection.close()
 
     @asynccontextmanager
     async def producer(self, url: str) -> AsyncIterator[Callable[[], Any]]:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        connection = await asyncpg.connect(url)
 
-            async def add() -> int:
-                row = await (await connection.execute(self._insert, (1,))).fetchone()
-                assert row is not None
-                return int(row[0])
+        async def add() -> int:
+            return int(await connection.fetchval(self._insert, 1))
 
-            yield add
+        yield add
+        await connection.close()
 
     async def work(self, url: str, at_once: int, done: Done, stop: asyncio.Event) -> None:
         class Nothing:
@@ -96,7 +99,6 @@ class Sauti:
                 pass
 
         queue = DirectQueue(SecretStr(url))
-        await queue.open()
         options = Options(worker_id="bench", concurrency=2 * at_once, batch_size=at_once)
         worker = Worker(queue, {"probe": Nothing()}, options)
         bell = asyncio.create_task(ListenDoorbell(SecretStr(url), worker.ring_of_visible, worker).run())
