@@ -1,7 +1,7 @@
-"""Joins calls: those that come while one is under way travel together in the next, or along with another call.
+"""Joins calls: those that come while one is under way travel together in the next.
 
-A lone call starts at once, so this costs no time, unless another call is expected to take it along; under load it turns
-many round trips into a few.
+A lone call starts at once, so this costs no time, unless more is expected; under load it turns many round trips into a
+few.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,58 +28,56 @@ class _Waiting(Generic[T, R]):
 class Coalescer(Generic[T, R]):
     """`call` takes a list and gives one answer for each, in order; its error is everybody's of that list.
 
-    While another call `is_expected` to take them along, items wait for it, `patience` seconds at most.
+    While it `expects_more`, items wait until `company` of them are there, `patience` seconds at most.
     """
 
     def __init__(
-        self, call: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, most: int = 100, patience: float = 0.0
+        self,
+        call: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        *,
+        most: int = 100,
+        patience: float = 0.0,
+        company: int = 1,
     ) -> None:
         self._call = call
         self._most = most
         self._patience = patience
-        self.is_expected = False
+        self._company = company
+        self._expects_more = False
+        self._go = asyncio.Event()
         self._waiting: deque[_Waiting[T, R]] = deque()
         self._carrier: asyncio.Task[None] | None = None
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether waiting for company may pay."""
+        return self._expects_more
+
+    @expects_more.setter
+    def expects_more(self, value: bool) -> None:
+        self._expects_more = value
+        if not value:
+            self._go.set()
 
     async def __call__(self, item: T) -> R:
         """The answer for one item."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, answer, time.monotonic()))
+        if len(self._waiting) >= self._company:
+            self._go.set()
         if self._carrier is None:
             self._carrier = asyncio.create_task(self._carry(), name="coalescer")
         return await answer
-
-    async def take_along(
-        self, call: Callable[[Sequence[T]], Awaitable[tuple[Sequence[R], A]]], may: Callable[[T], bool]
-    ) -> A | None:
-        """Send what waits, and may, with another call, which gives their answers and one of its own; None: nothing did.
-
-        An error of that call is everybody's who travelled, and the caller's.
-        """
-        taken: list[_Waiting[T, R]] = []
-        left: deque[_Waiting[T, R]] = deque()
-        for entry in self._waiting:
-            if may(entry.item) and not entry.answer.done() and len(taken) < self._most:
-                taken.append(entry)
-            else:
-                left.append(entry)
-        if not taken:
-            return None
-        self._waiting = left
-        try:
-            answers, own = await call([entry.item for entry in taken])
-            _answer(taken, answers)
-        except BaseException as error:
-            _refuse(taken, error)
-            raise
-        return own
 
     async def _carry(self) -> None:
         try:
             while self._waiting:
                 left = self._waiting[0].since + self._patience - time.monotonic()
-                if self.is_expected and left > 0:
-                    await asyncio.sleep(left)
+                if self._expects_more and len(self._waiting) < self._company and left > 0:
+                    self._go.clear()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(left):
+                            await self._go.wait()
                     continue
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
                 # Who was cancelled in the meantime does not travel.

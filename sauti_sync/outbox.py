@@ -7,8 +7,8 @@ to call one: DataApiQueue here, over HTTP, and DirectQueue over a connection of 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,17 +21,18 @@ from sauti_sync.errors import LeaseLost, QueueRefused, QueueUnavailable
 from sauti_sync.events import Job, Json
 
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
-#: Under load the next claim comes soon and takes along what is to be settled; if not, it goes alone after so long.
+#: While claims that find a little are no further apart than this, jobs end one by one and soon after each other: what
+#: is to be settled then waits until there are so many, or so long.
+_BUSY_SECONDS = 0.03
+_SETTLE_TOGETHER = 8
 _SETTLE_PATIENCE_SECONDS = 0.01
 
 
 class Queue(Protocol):
     """What the engine asks of the database. Every call raises QueueUnavailable or QueueRefused."""
 
-    async def claim(
-        self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str], *, under_load: bool = False
-    ) -> list[Job]:
-        """Lease up to `max_jobs` due jobs of these kinds; under load it may be slower, if that spares the database."""
+    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
+        """Lease up to `max_jobs` due jobs of these kinds."""
 
     async def context(self, job: Job) -> Json:
         """The present state behind a job; raises LeaseLost."""
@@ -72,7 +73,8 @@ class RpcQueue:
 
     def __init__(self) -> None:
         self._contexts = Coalescer(self._read_contexts)
-        self._settlements = Coalescer(self._complete_all, patience=_SETTLE_PATIENCE_SECONDS)
+        self._settlements = Coalescer(self._complete_all, patience=_SETTLE_PATIENCE_SECONDS, company=_SETTLE_TOGETHER)
+        self._found_at = -_BUSY_SECONDS
 
     async def call(self, function: str, /, **arguments: Any) -> Any:
         """Call a function: rows as a list of objects, a scalar as itself.
@@ -81,20 +83,15 @@ class RpcQueue:
         """
         raise NotImplementedError
 
-    async def claim(
-        self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str], *, under_load: bool = False
-    ) -> list[Job]:
-        """Lease up to `max_jobs` due jobs of these kinds; under load in one commit with what is to be settled."""
-        wanted = {"worker_id": worker_id, "max_jobs": max_jobs, "lease_seconds": lease_seconds, "kinds": list(kinds)}
-        rows: Any = None
-        self._settlements.is_expected = under_load
-        if under_load:
-            with suppress(QueueRefused):  # a settlement has broken it, or the database is older
-                rows = await self._settlements.take_along(
-                    lambda entries: self._exchange(entries, wanted), lambda entry: travels_with_claims(entry[0])
-                )
-        if rows is None:
-            rows = await self.call("take_jobs", **wanted)
+    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
+        """Lease up to `max_jobs` due jobs of these kinds, with their contexts."""
+        rows = await self.call(
+            "take_jobs", worker_id=worker_id, max_jobs=max_jobs, lease_seconds=lease_seconds, kinds=list(kinds)
+        )
+        found, now = len(rows or ()), time.monotonic()
+        self._settlements.expects_more = 0 < found < max_jobs and now - self._found_at < _BUSY_SECONDS
+        if found:
+            self._found_at = now
         try:
             return [
                 Job(
@@ -164,18 +161,6 @@ class RpcQueue:
         leases = [{"job_id": job.job_id, "lease_token": job.lease_token} for job in jobs]
         return _by_job(jobs, await self.call("job_contexts", leases=leases), "context")
 
-    async def _exchange(
-        self, settlements: Sequence[tuple[Job, Json]], wanted: Mapping[str, Any]
-    ) -> tuple[list[bool], Any]:
-        answer = await self.call("exchange_jobs", settlements=_settlements(settlements), **wanted)
-        if not isinstance(answer, dict):
-            raise QueueRefused("malformed_answer", 200)
-        settled = answer.get("settled")
-        if not isinstance(settled, list):
-            raise QueueRefused("malformed_answer", 200)
-        ids = set(settled)
-        return [job.job_id in ids for job, _ in settlements], answer.get("taken")
-
     async def _complete_all(self, settlements: Sequence[tuple[Job, Json]]) -> list[bool]:
         jobs = [job for job, _ in settlements]
         if len(jobs) == 1:
@@ -235,9 +220,9 @@ class DataApiQueue(RpcQueue):
         raise QueueRefused(f"queue_refused_{response.status_code}", response.status_code)
 
 
-def travels_with_claims(job: Job) -> bool:
-    """Whether it can be settled in one commit with a claim: a calendar's settlement locks more than its job."""
-    return not job.kind.startswith("calendar")
+def is_ordered(job: Job) -> bool:
+    """Whether another job may wait for this one to be settled, being about the same appointment or calendar."""
+    return job.kind.startswith("calendar")
 
 
 def _settlements(settlements: Sequence[tuple[Job, Json]]) -> list[Json]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from sauti_sync.events import Handler, Job, Json, Lease
 from sauti_sync.lanes import Lanes
 from sauti_sync.logs import logger, place_of
 from sauti_sync.metrics import Metrics
-from sauti_sync.outbox import Queue, travels_with_claims
+from sauti_sync.outbox import Queue, is_ordered
 
 #: A commit reaches the WAL, and so Realtime, a moment before other sessions can see it: a claim that follows a ring at
 #: once may come too early to find its jobs. So a ring echoes, this many seconds after it.
@@ -119,7 +119,8 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self.metrics.running.set_function(lambda: len(self._running))
         self._working: set[asyncio.Task[_Settlement]] = set()
-        self._settling_alone = 0
+        self._settling_ordered = 0
+        self._beginning = 0
         self._started = time.monotonic()
         self._last_answer: float | None = None
         self._doorbell_up = False
@@ -218,24 +219,34 @@ class Worker:
         """Take what there is room for; whether to ask again at once."""
         concurrency = self._options.concurrency
         # A job that is being settled takes no handler's time; yet a queue that is slow to settle is not asked for more.
-        room = min(concurrency - len(self._working), 2 * concurrency - len(self._running), self._options.batch_size)
+        working, running = len(self._working) + self._beginning, len(self._running) + self._beginning
+        room = min(concurrency - working, 2 * concurrency - running, self._options.batch_size)
         if room <= 0:
             self._backlog = True
             return False
-        # What is being settled on its own may hold up the next job of its ordering key: this claim may come too early.
-        early = self._settling_alone > 0
+        # What is being settled may hold up the next job of its ordering key: this claim may come too early.
+        early = self._settling_ordered > 0
         asked_at = time.monotonic()
         # Never cancelled: the answer to a claim that nobody waits for would be jobs that nobody does.
-        jobs = await self._queue.claim(
-            self._options.worker_id, room, self._options.lease_seconds, self._kinds, under_load=self._backlog
-        )
+        jobs = await self._queue.claim(self._options.worker_id, room, self._options.lease_seconds, self._kinds)
         self._answered()
         full = len(jobs) >= room
         self._backlog = full or early
         self.metrics.claimed("full" if full else "partial" if jobs else "empty")
+        more = full and len(self._working) + len(jobs) < concurrency
+        deadline = asked_at + self._options.lease_seconds
+        if more:
+            # They begin when the next claim has been sent: the database works on it meanwhile.
+            self._beginning = len(jobs)
+            asyncio.get_running_loop().call_soon(self._begin, jobs, deadline)
+        else:
+            self._begin(jobs, deadline)
+        return more
+
+    def _begin(self, jobs: Sequence[Job], deadline: float) -> None:
+        self._beginning = 0
         for job in jobs:
-            self._start(job, asked_at + self._options.lease_seconds)
-        return full and len(self._working) < concurrency
+            self._start(job, deadline)
 
     def _start(self, job: Job, deadline: float) -> None:
         lease = Lease(job, deadline, self._extend)
@@ -280,14 +291,14 @@ class Worker:
             await _end(keeper)
         self._working.discard(work)
         if self._backlog:
-            # Woken before it settles, so that the claim for its place can take the settlement along.
+            # Its place is free before it is settled.
             self._wake.set()
-        alone = not (isinstance(settlement, _Complete) and travels_with_claims(job))
-        self._settling_alone += alone
+        ordered = is_ordered(job) or not isinstance(settlement, _Complete)
+        self._settling_ordered += ordered
         try:
             outcome = await self._settle(job, lease, settlement)
         finally:
-            self._settling_alone -= alone
+            self._settling_ordered -= ordered
         self._report(job, settlement, outcome, began)
 
     async def _work(self, job: Job, lease: Lease) -> _Settlement:
@@ -430,6 +441,8 @@ class Worker:
 
     async def _keep_time(self) -> None:
         """Let the database run its due timers, and read the outbox's statistics, once a poll."""
+        # Not in the moment of the first claims, and not by a whole fleet at once.
+        await asyncio.sleep(min(1.0, self._options.poll_seconds) * self._rng.uniform(0.5, 1.0))
         while True:
             try:
                 counts = await self._queue.run_due_timers()
@@ -442,6 +455,8 @@ class Worker:
 
     async def _drain(self) -> None:
         """Wait for running jobs; after the grace period (or a second `stop`) they are handed back."""
+        while self._beginning:
+            await asyncio.sleep(0)
         if not self._running:
             return
         self._log.info("draining", count=len(self._running))

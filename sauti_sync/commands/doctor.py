@@ -31,7 +31,7 @@ from sauti_sync.outbox import DataApiQueue
 
 _FUNCTIONS = (
     "claim_jobs", "take_jobs", "job_context", "job_contexts", "complete_job", "complete_jobs",
-    "exchange_jobs", "fail_job", "extend_lease", "run_due_timers", "list_jobs", "retry_jobs", "outbox_statistics",
+    "fail_job", "extend_lease", "run_due_timers", "list_jobs", "retry_jobs", "outbox_statistics",
     "queue_probe", "book_appointment",
 )  # fmt: skip
 _ANSWER_SECONDS = 8.0

@@ -6,32 +6,43 @@ set check_function_bodies = off;
 --
 -- Ids only, never personal data: the worker reads the present state with job_context when it runs the job.
 
+-- Domains, because a check of the table would be compiled again by every statement that claims or settles.
+create domain private.job_kind as text
+  check (length(value) between 2 and 40 and translate(value, 'abcdefghijklmnopqrstuvwxyz_', '') = '');
+comment on domain private.job_kind is 'Which handler a job is for: small letters and _.';
+create domain private.job_state as text check (value in ('pending', 'running', 'done', 'dead'));
+comment on domain private.job_state is 'pending, running, done or dead.';
+create domain private.job_label as text check (length(value) <= 200);
+comment on domain private.job_label is 'A key, a symbol or a name of at most 200 characters; nothing personal.';
+create domain private.client_template as text check (value in (
+  'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled', 'appointment_reminder'
+));
+comment on domain private.client_template is 'What a mail to somebody without an account is about.';
+
 create table private.outbox_jobs (
   id bigint generated always as identity primary key,
-  kind text not null check (length(kind) between 2 and 40 and translate(kind, 'abcdefghijklmnopqrstuvwxyz_', '') = ''),
-  dedupe_key text not null unique check (length(dedupe_key) <= 200),
-  ordering_key text check (length(ordering_key) <= 200),
+  kind private.job_kind not null,
+  dedupe_key private.job_label not null unique,
+  ordering_key private.job_label,
   priority smallint not null default 50,
   notification_id uuid references public.notifications (id) on delete cascade,
   appointment_id uuid references public.appointments (appointment_id) on delete cascade,
   connection_id uuid,
-  client_template text check (client_template in (
-    'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled', 'appointment_reminder'
-  )),
-  state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
+  client_template private.client_template,
+  state private.job_state not null default 'pending',
   attempts integer not null default 0,
   max_attempts integer not null default 12,
   run_at timestamptz not null,
   lease_token uuid,
   leased_until timestamptz,
-  worker_id text check (length(worker_id) <= 200),
-  last_error text check (length(last_error) <= 200),
+  worker_id private.job_label,
+  last_error private.job_label,
   result jsonb,
   looks_again boolean not null default false,
   created_at timestamptz not null default now(),
   finished_at timestamptz
 );
-create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where state in ('pending', 'running');
+create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where state = 'pending';
 create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
   where state in ('pending', 'running') and ordering_key is not null;
 create index outbox_jobs_leases_idx on private.outbox_jobs (leased_until) where state = 'running';
@@ -95,13 +106,15 @@ create table private.message_settings (
     cardinality(reminder_minutes) <= 5 and 0 < all (reminder_minutes) and 43200 >= all (reminder_minutes)
   ),
   message_waiting_minutes integer not null default 30 check (message_waiting_minutes between 1 and 1440),
-  job_retention_days integer not null default 30 check (job_retention_days > 0)
+  job_retention_days integer not null default 30 check (job_retention_days > 0),
+  rings_realtime boolean not null default true
 );
-comment on table private.message_settings is 'One row: when people are reminded, how often they are told of messages, how long done jobs are kept.';
+comment on table private.message_settings is 'One row: when people are reminded, how often they are told of messages, how long done jobs are kept, how workers are rung.';
 comment on column private.message_settings.id is 'Always true, so that there is one row.';
 comment on column private.message_settings.reminder_minutes is 'Reminders go so many minutes before an appointment; at most five of them.';
 comment on column private.message_settings.message_waiting_minutes is 'At most one message in so many minutes says that messages are waiting in a case.';
 comment on column private.message_settings.job_retention_days is 'Done jobs are pruned after so many days; their dedupe keys stay.';
+comment on column private.message_settings.rings_realtime is 'Whether new jobs ring on Realtime too; not needed where every worker has a connection of its own (SAUTI_DB_URL).';
 insert into private.message_settings default values;
 
 create table private.reminder_marks (
@@ -194,7 +207,6 @@ set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := private.clock();
-  v_leased_until timestamptz;
 begin
   perform private.require_service_role();
   if worker_id is null or not private.is_clean_text(worker_id, 200) or max_jobs is null or max_jobs not between 1 and 1000
@@ -202,29 +214,23 @@ begin
   then
     perform private.raise_error('invalid_input', 'worker_id of at most 200 characters, max_jobs 1 to 1000, lease_seconds 1 to 3600.');
   end if;
-  v_leased_until := v_now + claim_jobs.lease_seconds * interval '1 second';
-  -- What a dead worker has left goes before all that is ordinary, or a backlog would keep the less urgent waiting for ever.
-  update private.outbox_jobs as j
-  set priority = least(j.priority, 49),
-    state = case when j.attempts >= j.max_attempts then 'dead' else j.state end,
-    last_error = case when j.attempts >= j.max_attempts then coalesce(j.last_error, 'lease_expired') else j.last_error end,
-    finished_at = case when j.attempts >= j.max_attempts then v_now end
-  where j.id in (
-    select d.id
-    from private.outbox_jobs as d
-    where d.state = 'running' and d.leased_until <= v_now and (d.attempts >= d.max_attempts or d.priority > 49)
-    for update skip locked
-  );
+  -- What a dead worker has left is put back, and goes before all that is ordinary: a backlog would keep it waiting for ever.
+  if exists (select 1 from private.outbox_jobs as j where j.state = 'running' and j.leased_until <= v_now) then
+    update private.outbox_jobs as j
+    set state = case when j.attempts >= j.max_attempts then 'dead' else 'pending' end,
+      priority = least(j.priority, 49), leased_until = null,
+      last_error = case when j.attempts >= j.max_attempts then coalesce(j.last_error, 'lease_expired') else j.last_error end,
+      finished_at = case when j.attempts >= j.max_attempts then v_now end
+    where j.id in (
+      select d.id from private.outbox_jobs as d where d.state = 'running' and d.leased_until <= v_now for update skip locked
+    );
+  end if;
 
   return query
   with due as materialized (
     select j.id
     from private.outbox_jobs as j
-    where j.state in ('pending', 'running')
-      and (
-        (j.state = 'pending' and j.run_at <= v_now)
-        or (j.state = 'running' and j.leased_until <= v_now and j.attempts < j.max_attempts)
-      )
+    where j.state = 'pending' and j.run_at <= v_now
       and (claim_jobs.kinds is null or j.kind = any (claim_jobs.kinds))
       and (j.ordering_key is null or not exists (
         select 1
@@ -242,20 +248,11 @@ begin
   )
   update private.outbox_jobs as j
   set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), worker_id = claim_jobs.worker_id,
-    leased_until = v_leased_until
+    leased_until = v_now + claim_jobs.lease_seconds * interval '1 second'
   from due
   where j.id = due.id
-  returning j.id, j.kind, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
+  returning j.id, j.kind::text, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
     case when j.looks_again then j.run_at else j.created_at end;
-  -- A claim that a crash of the server takes back is made again by another worker while the first one acts on it. Only where
-  -- nothing outside changes may that be: those claims, and the empty ones, do not wait for the disk.
-  if not exists (
-    select 1
-    from private.outbox_jobs as j
-    where j.state = 'running' and j.leased_until = v_leased_until and j.kind not in ('probe', 'calendar_pull')
-  ) then
-    perform set_config('synchronous_commit', 'off', true);
-  end if;
 end;
 $$;
 comment on function private.claim_jobs(text, integer, integer, text[]) is 'Definer: the outbox is private. The caller must be the worker.';
@@ -471,38 +468,6 @@ comment on function public.complete_jobs(jsonb) is
   'Worker: complete_job of many jobs, given as [{job_id, lease_token, result}]. → one row for each: whether it is settled.';
 revoke all on function public.complete_jobs(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.complete_jobs(jsonb) to service_role;
-
--- supabase/schemas/70_outbox/exchange_jobs.sql
--- A worker hands in what it has done and takes what is due: complete_jobs and take_jobs in one transaction.
---
--- Called by the worker under load, where it halves the commits. Settling comes first: it lets the next job of the same
--- ordering key go. What is settled waits for the disk, whatever was taken. Locks: as those; since they are held
--- together, jobs that settle more than themselves (calendars) are to be settled alone.
-
-create or replace function public.exchange_jobs(
-  settlements jsonb, worker_id text, max_jobs integer, lease_seconds integer, kinds text[] default null
-)
-returns json
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-declare
-  v_durability text := current_setting('synchronous_commit');
-  v_settled json;
-  v_taken json;
-begin
-  select json_agg(s.job_id) filter (where s.is_settled) into v_settled from private.complete_jobs(settlements) as s;
-  select json_agg(t) into v_taken from private.take_jobs(worker_id, max_jobs, lease_seconds, kinds) as t;
-  perform set_config('synchronous_commit', v_durability, true);
-  return json_build_object('settled', coalesce(v_settled, '[]'), 'taken', coalesce(v_taken, '[]'));
-end;
-$$;
-comment on function public.exchange_jobs(jsonb, text, integer, integer, text[]) is
-  'Worker: complete_jobs, then take_jobs, in one transaction. → {settled, taken}: the ids of what is settled, and the rows of take_jobs.';
-revoke all on function public.exchange_jobs(jsonb, text, integer, integer, text[]) from public, anon, authenticated, service_role;
-grant execute on function public.exchange_jobs(jsonb, text, integer, integer, text[]) to service_role;
 
 -- supabase/schemas/70_outbox/extend_lease.sql
 -- A worker that is still busy keeps its job.
@@ -779,7 +744,7 @@ as $$
 begin
   perform private.require_service_role();
   return query
-  select j.id, j.kind, j.state, j.attempts, j.max_attempts, j.run_at, j.last_error, j.created_at, j.finished_at
+  select j.id, j.kind::text, j.state::text, j.attempts, j.max_attempts, j.run_at, j.last_error::text, j.created_at, j.finished_at
   from private.outbox_jobs as j
   where wanted_state is null or j.state = wanted_state
   order by j.id desc
@@ -1239,8 +1204,8 @@ grant execute on function public.retry_jobs(bigint[]) to service_role;
 -- Tells workers that there are jobs: on the private Realtime topic, and by NOTIFY for those with a connection of their own.
 --
 -- Called where jobs are added or put back. Both are hints; a lost one costs one poll interval. One ring is enough for all
--- that a transaction queues; a ring that a savepoint takes back is forgotten with it. Definer: the topic is the worker's
--- alone. Locks: none.
+-- that a transaction queues; a ring that a savepoint takes back is forgotten with it. The operator may leave Realtime out
+-- (message_settings). Definer: the topic is the worker's alone. Locks: none.
 
 create or replace function private.ring_doorbell()
 returns void
@@ -1254,7 +1219,9 @@ begin
     return;
   end if;
   perform set_config('sauti.doorbell_rung', 'yes', true);
-  perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+  if (select s.rings_realtime from private.message_settings as s) then
+    perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+  end if;
   perform pg_notify('sauti_sync', '');
 end;
 $$;
@@ -1414,6 +1381,11 @@ begin
   from private.claim_jobs(worker_id, max_jobs, lease_seconds, kinds) as c;
   if v_ids is null then
     return;
+  end if;
+  -- A claim that a crash of the server takes back is made again by another worker while the first one acts on it. Only where
+  -- nothing outside changes may that be: those claims do not wait for the disk.
+  if v_kinds <@ '{probe,calendar_pull}'::text[] then
+    perform set_config('synchronous_commit', 'off', true);
   end if;
   begin
     select array_agg(

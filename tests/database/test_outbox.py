@@ -66,27 +66,15 @@ class TestClaiming:
     def test_a_claim_waits_for_the_disk_when_its_worker_will_change_something_outside(self, jobs: Jobs) -> None:
         """What a crash takes back is claimed again, and then two are at it."""
         waiting = []
-        for kinds in (["mail"], ["sms"], ["calendar_event"], ["probe", "mail"], ["probe"], ["calendar_pull"], []):
+        for kinds in (["mail"], ["sms"], ["calendar_event"], ["probe", "mail"], ["probe"], ["calendar_pull"]):
             for kind in kinds:
                 jobs.add(kind=kind)
             jobs.worker.execute("select set_config('synchronous_commit', 'on', true)")
-            assert len(jobs.claim()) == len(kinds)
+            assert len(jobs.worker.execute("select * from public.take_jobs('w', 9, 60)").fetchall()) == len(kinds)
             if jobs.worker.execute("show synchronous_commit").fetchone() == {"synchronous_commit": "on"}:
                 waiting.append(kinds)
             jobs.clear()
         assert waiting == [["mail"], ["sms"], ["calendar_event"], ["probe", "mail"]]
-
-    def test_what_is_settled_together_with_a_claim_waits_for_the_disk_and_lets_the_next_of_its_key_go(
-        self, jobs: Jobs
-    ) -> None:
-        first, second = (jobs.add(kind="probe", ordering_key="key") for _ in range(2))
-        token = jobs.claim()[0]["lease_token"]
-        jobs.worker.execute("select set_config('synchronous_commit', 'on', true)")
-        settled = [{"job_id": first, "lease_token": str(token), "result": {}}]
-        answer = call(jobs.worker, "exchange_jobs", Jsonb(settled), "w", 9, 60)
-        assert answer["settled"] == [first]
-        assert [taken["job_id"] for taken in answer["taken"]] == [second]
-        assert jobs.worker.execute("show synchronous_commit").fetchone() == {"synchronous_commit": "on"}
 
     def test_the_claim_tells_attempt_lease_and_age(self, cases: Cases, jobs: Jobs) -> None:
         job_id = jobs.add(max_attempts=3)
@@ -390,7 +378,6 @@ class TestWhoMayCall:
         "select * from public.take_jobs('w', 1, 60)",
         "select * from public.job_contexts('[]')",
         "select * from public.complete_jobs('[]')",
-        "select public.exchange_jobs('[]', 'w', 1, 60)",
         "select public.queue_probe()",
         "select public.job_context(1, gen_random_uuid())",
         "select public.complete_job(1, gen_random_uuid(), '{}')",
@@ -432,6 +419,11 @@ class TestDoorbell:
         (ring,) = self.rings(cases)
         assert (ring["event"], ring["private"], ring["extension"]) == ("jobs", True, "broadcast")
         assert set(ring["payload"]) <= {"id"}
+
+    def test_the_ring_over_realtime_can_be_left_out(self, cases: Cases) -> None:
+        cases.sql.execute("update private.message_settings set rings_realtime = false")
+        cases.sql.execute("insert into private.outbox_jobs (kind, dedupe_key, run_at) values ('mail', 'x', now())")
+        assert self.rings(cases) == []
 
     def test_a_statement_that_adds_none_does_not_ring(self, cases: Cases) -> None:
         cases.sql.execute(

@@ -49,7 +49,6 @@ READERS: dict[str, frozenset[str]] = {
             "public.job_context",
             "public.job_contexts",
             "public.take_jobs",
-            "public.exchange_jobs",
             "public.calendar_feed",
         }
     ),  # the case code, for calendars
@@ -58,9 +57,7 @@ READERS: dict[str, frozenset[str]] = {
     ),  # of one party's own case
     "private.tg_notifications__deliver": frozenset(),  # chooses the kind of a job
     # the address, the number and the hours, for the worker
-    "private.message_context": frozenset(
-        {"public.job_context", "public.job_contexts", "public.take_jobs", "public.exchange_jobs"}
-    ),
+    "private.message_context": frozenset({"public.job_context", "public.job_contexts", "public.take_jobs"}),
 }
 # Views whose rows only the survivor can see, by the policy on reports.
 SURVIVORS_VIEWS = {"report_progress": frozenset({"status", "match_status"})}

@@ -42,9 +42,7 @@ class MemoryQueue:
         self.rows[job_id] = Row(job_id, kind, {"state": "due", "kind": kind} | context, max_attempts)
         return job_id
 
-    async def claim(
-        self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str], *, under_load: bool = False
-    ) -> list[Job]:
+    async def claim(self, worker_id: str, max_jobs: int, lease_seconds: int, kinds: Sequence[str]) -> list[Job]:
         self._enter("claim")
         now = time.monotonic()
         jobs: list[Job] = []

@@ -74,49 +74,24 @@ async def test_one_who_gave_up_holds_nobody_up() -> None:
     assert [3] not in road.batches
 
 
-async def test_what_waits_and_may_goes_along_with_another_call_and_shares_its_error() -> None:
+async def test_items_wait_for_company_that_is_expected_but_not_for_ever() -> None:
     road = Road()
-    double = Coalescer(road)
-    error: list[Exception] = []
+    double = Coalescer(road, patience=0.05, company=2)
+    double.expects_more = True
 
-    async def other(numbers: Sequence[int]) -> tuple[list[int], str]:
-        if error:
-            raise error[0]
-        return [20 * number for number in numbers], "own"
+    async def seconds(*numbers: int) -> float:
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*map(double, numbers))
+        return asyncio.get_running_loop().time() - began
 
-    assert await double.take_along(other, lambda _: True) is None, "nothing waits"
-    calls = [asyncio.ensure_future(double(number)) for number in range(4)]
-    await asyncio.sleep(0)
-    assert await double.take_along(other, lambda number: number % 2 == 1) == "own"
-    assert await asyncio.gather(*calls) == [0, 20, 4, 60]
-    assert road.batches == [[0, 2]]
-
-    error.append(ValueError("no"))
-    lost = asyncio.ensure_future(double(5))
-    await asyncio.sleep(0)
-    with pytest.raises(ValueError, match="no"):
-        await double.take_along(other, lambda _: True)
-    with pytest.raises(ValueError, match="no"):
-        await lost
-
-
-async def test_items_wait_for_a_call_that_is_expected_to_take_them_along_but_not_for_ever() -> None:
-    road, companion = Road(), Road()
-    double = Coalescer(road, patience=0.05)
-    double.is_expected = True
-
-    async def along(numbers: Sequence[int]) -> tuple[list[int], str]:
-        return await companion(numbers), "own answer"
-
-    taken = asyncio.create_task(double(1))
+    assert await seconds(1) >= 0.045, "nobody came"
+    first = asyncio.create_task(seconds(2))
     await asyncio.sleep(0.01)
-    assert await double.take_along(along, lambda number: True) == "own answer"
-    assert (await taken, road.batches) == (2, [])
-    began = asyncio.get_running_loop().time()
-    assert await double(2) == 4
-    assert asyncio.get_running_loop().time() - began >= 0.045
-    assert road.batches == [[2]]
-    double.is_expected = False
-    began = asyncio.get_running_loop().time()
-    assert await double(3) == 6
-    assert asyncio.get_running_loop().time() - began < 0.04
+    assert await seconds(3) < 0.04, "two are enough"
+    assert await first < 0.05
+    lone = asyncio.create_task(seconds(4))
+    await asyncio.sleep(0.01)
+    double.expects_more = False
+    assert await lone < 0.04, "there is nobody to wait for"
+    assert await seconds(5) < 0.04
+    assert road.batches == [[1], [2, 3], [4], [5]]

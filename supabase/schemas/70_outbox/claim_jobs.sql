@@ -21,7 +21,6 @@ set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := private.clock();
-  v_leased_until timestamptz;
 begin
   perform private.require_service_role();
   if worker_id is null or not private.is_clean_text(worker_id, 200) or max_jobs is null or max_jobs not between 1 and 1000
@@ -29,29 +28,23 @@ begin
   then
     perform private.raise_error('invalid_input', 'worker_id of at most 200 characters, max_jobs 1 to 1000, lease_seconds 1 to 3600.');
   end if;
-  v_leased_until := v_now + claim_jobs.lease_seconds * interval '1 second';
-  -- What a dead worker has left goes before all that is ordinary, or a backlog would keep the less urgent waiting for ever.
-  update private.outbox_jobs as j
-  set priority = least(j.priority, 49),
-    state = case when j.attempts >= j.max_attempts then 'dead' else j.state end,
-    last_error = case when j.attempts >= j.max_attempts then coalesce(j.last_error, 'lease_expired') else j.last_error end,
-    finished_at = case when j.attempts >= j.max_attempts then v_now end
-  where j.id in (
-    select d.id
-    from private.outbox_jobs as d
-    where d.state = 'running' and d.leased_until <= v_now and (d.attempts >= d.max_attempts or d.priority > 49)
-    for update skip locked
-  );
+  -- What a dead worker has left is put back, and goes before all that is ordinary: a backlog would keep it waiting for ever.
+  if exists (select 1 from private.outbox_jobs as j where j.state = 'running' and j.leased_until <= v_now) then
+    update private.outbox_jobs as j
+    set state = case when j.attempts >= j.max_attempts then 'dead' else 'pending' end,
+      priority = least(j.priority, 49), leased_until = null,
+      last_error = case when j.attempts >= j.max_attempts then coalesce(j.last_error, 'lease_expired') else j.last_error end,
+      finished_at = case when j.attempts >= j.max_attempts then v_now end
+    where j.id in (
+      select d.id from private.outbox_jobs as d where d.state = 'running' and d.leased_until <= v_now for update skip locked
+    );
+  end if;
 
   return query
   with due as materialized (
     select j.id
     from private.outbox_jobs as j
-    where j.state in ('pending', 'running')
-      and (
-        (j.state = 'pending' and j.run_at <= v_now)
-        or (j.state = 'running' and j.leased_until <= v_now and j.attempts < j.max_attempts)
-      )
+    where j.state = 'pending' and j.run_at <= v_now
       and (claim_jobs.kinds is null or j.kind = any (claim_jobs.kinds))
       and (j.ordering_key is null or not exists (
         select 1
@@ -69,20 +62,11 @@ begin
   )
   update private.outbox_jobs as j
   set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), worker_id = claim_jobs.worker_id,
-    leased_until = v_leased_until
+    leased_until = v_now + claim_jobs.lease_seconds * interval '1 second'
   from due
   where j.id = due.id
-  returning j.id, j.kind, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
+  returning j.id, j.kind::text, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
     case when j.looks_again then j.run_at else j.created_at end;
-  -- A claim that a crash of the server takes back is made again by another worker while the first one acts on it. Only where
-  -- nothing outside changes may that be: those claims, and the empty ones, do not wait for the disk.
-  if not exists (
-    select 1
-    from private.outbox_jobs as j
-    where j.state = 'running' and j.leased_until = v_leased_until and j.kind not in ('probe', 'calendar_pull')
-  ) then
-    perform set_config('synchronous_commit', 'off', true);
-  end if;
 end;
 $$;
 comment on function private.claim_jobs(text, integer, integer, text[]) is 'Definer: the outbox is private. The caller must be the worker.';

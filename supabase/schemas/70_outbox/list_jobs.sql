@@ -15,7 +15,7 @@ as $$
 begin
   perform private.require_service_role();
   return query
-  select j.id, j.kind, j.state, j.attempts, j.max_attempts, j.run_at, j.last_error, j.created_at, j.finished_at
+  select j.id, j.kind::text, j.state::text, j.attempts, j.max_attempts, j.run_at, j.last_error::text, j.created_at, j.finished_at
   from private.outbox_jobs as j
   where wanted_state is null or j.state = wanted_state
   order by j.id desc

@@ -1,8 +1,8 @@
 -- Tells workers that there are jobs: on the private Realtime topic, and by NOTIFY for those with a connection of their own.
 --
 -- Called where jobs are added or put back. Both are hints; a lost one costs one poll interval. One ring is enough for all
--- that a transaction queues; a ring that a savepoint takes back is forgotten with it. Definer: the topic is the worker's
--- alone. Locks: none.
+-- that a transaction queues; a ring that a savepoint takes back is forgotten with it. The operator may leave Realtime out
+-- (message_settings). Definer: the topic is the worker's alone. Locks: none.
 
 create or replace function private.ring_doorbell()
 returns void
@@ -16,7 +16,9 @@ begin
     return;
   end if;
   perform set_config('sauti.doorbell_rung', 'yes', true);
-  perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+  if (select s.rings_realtime from private.message_settings as s) then
+    perform realtime.send('{}'::jsonb, 'jobs', 'sauti_sync', true);
+  end if;
   perform pg_notify('sauti_sync', '');
 end;
 $$;

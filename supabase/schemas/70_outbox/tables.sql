@@ -2,32 +2,43 @@
 --
 -- Ids only, never personal data: the worker reads the present state with job_context when it runs the job.
 
+-- Domains, because a check of the table would be compiled again by every statement that claims or settles.
+create domain private.job_kind as text
+  check (length(value) between 2 and 40 and translate(value, 'abcdefghijklmnopqrstuvwxyz_', '') = '');
+comment on domain private.job_kind is 'Which handler a job is for: small letters and _.';
+create domain private.job_state as text check (value in ('pending', 'running', 'done', 'dead'));
+comment on domain private.job_state is 'pending, running, done or dead.';
+create domain private.job_label as text check (length(value) <= 200);
+comment on domain private.job_label is 'A key, a symbol or a name of at most 200 characters; nothing personal.';
+create domain private.client_template as text check (value in (
+  'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled', 'appointment_reminder'
+));
+comment on domain private.client_template is 'What a mail to somebody without an account is about.';
+
 create table private.outbox_jobs (
   id bigint generated always as identity primary key,
-  kind text not null check (length(kind) between 2 and 40 and translate(kind, 'abcdefghijklmnopqrstuvwxyz_', '') = ''),
-  dedupe_key text not null unique check (length(dedupe_key) <= 200),
-  ordering_key text check (length(ordering_key) <= 200),
+  kind private.job_kind not null,
+  dedupe_key private.job_label not null unique,
+  ordering_key private.job_label,
   priority smallint not null default 50,
   notification_id uuid references public.notifications (id) on delete cascade,
   appointment_id uuid references public.appointments (appointment_id) on delete cascade,
   connection_id uuid,
-  client_template text check (client_template in (
-    'appointment_requested', 'appointment_confirmed', 'appointment_changed', 'appointment_cancelled', 'appointment_reminder'
-  )),
-  state text not null default 'pending' check (state in ('pending', 'running', 'done', 'dead')),
+  client_template private.client_template,
+  state private.job_state not null default 'pending',
   attempts integer not null default 0,
   max_attempts integer not null default 12,
   run_at timestamptz not null,
   lease_token uuid,
   leased_until timestamptz,
-  worker_id text check (length(worker_id) <= 200),
-  last_error text check (length(last_error) <= 200),
+  worker_id private.job_label,
+  last_error private.job_label,
   result jsonb,
   looks_again boolean not null default false,
   created_at timestamptz not null default now(),
   finished_at timestamptz
 );
-create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where state in ('pending', 'running');
+create index outbox_jobs_due_idx on private.outbox_jobs (priority, id) where state = 'pending';
 create index outbox_jobs_ordering_idx on private.outbox_jobs (ordering_key, id)
   where state in ('pending', 'running') and ordering_key is not null;
 create index outbox_jobs_leases_idx on private.outbox_jobs (leased_until) where state = 'running';
@@ -91,13 +102,15 @@ create table private.message_settings (
     cardinality(reminder_minutes) <= 5 and 0 < all (reminder_minutes) and 43200 >= all (reminder_minutes)
   ),
   message_waiting_minutes integer not null default 30 check (message_waiting_minutes between 1 and 1440),
-  job_retention_days integer not null default 30 check (job_retention_days > 0)
+  job_retention_days integer not null default 30 check (job_retention_days > 0),
+  rings_realtime boolean not null default true
 );
-comment on table private.message_settings is 'One row: when people are reminded, how often they are told of messages, how long done jobs are kept.';
+comment on table private.message_settings is 'One row: when people are reminded, how often they are told of messages, how long done jobs are kept, how workers are rung.';
 comment on column private.message_settings.id is 'Always true, so that there is one row.';
 comment on column private.message_settings.reminder_minutes is 'Reminders go so many minutes before an appointment; at most five of them.';
 comment on column private.message_settings.message_waiting_minutes is 'At most one message in so many minutes says that messages are waiting in a case.';
 comment on column private.message_settings.job_retention_days is 'Done jobs are pruned after so many days; their dedupe keys stay.';
+comment on column private.message_settings.rings_realtime is 'Whether new jobs ring on Realtime too; not needed where every worker has a connection of its own (SAUTI_DB_URL).';
 insert into private.message_settings default values;
 
 create table private.reminder_marks (

@@ -28,6 +28,11 @@ begin
   if v_ids is null then
     return;
   end if;
+  -- A claim that a crash of the server takes back is made again by another worker while the first one acts on it. Only where
+  -- nothing outside changes may that be: those claims do not wait for the disk.
+  if v_kinds <@ '{probe,calendar_pull}'::text[] then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
   begin
     select array_agg(
       case c.kind

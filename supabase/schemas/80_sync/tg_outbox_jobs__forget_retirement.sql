@@ -18,7 +18,7 @@ comment on function private.tg_outbox_jobs__forget_retirement() is 'Definer: the
 revoke all on function private.tg_outbox_jobs__forget_retirement() from public, anon, authenticated, service_role;
 
 create trigger _500_forget_retirement
-after update of state on private.outbox_jobs
+after update of finished_at on private.outbox_jobs
 for each row
 when (new.kind = 'calendar_disconnect' and new.state in ('done', 'dead'))
 execute function private.tg_outbox_jobs__forget_retirement();

@@ -23,7 +23,7 @@ comment on function private.tg_outbox_jobs__look_again() is 'Definer: the outbox
 revoke all on function private.tg_outbox_jobs__look_again() from public, anon, authenticated, service_role;
 
 create trigger _500_look_again
-after update of state on private.outbox_jobs
+after update of finished_at on private.outbox_jobs
 for each row
 when (
   new.kind = 'calendar_event' and new.state in ('done', 'dead') and old.state = 'running' and new.appointment_id is not null
