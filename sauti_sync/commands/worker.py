@@ -47,17 +47,12 @@ async def _run(settings: WorkerSettings) -> None:
 
 @asynccontextmanager
 async def _queue(settings: WorkerSettings) -> AsyncIterator[DataApiQueue | DirectQueue]:
-    """The road that the settings choose.
-
-    Closed whatever happens: the tasks of an open pool outlive their cancellation, and the process would not end.
-    """
+    """The road that the settings choose."""
     if settings.db_url is None:
         queue: DataApiQueue | DirectQueue = DataApiQueue(settings, connections=settings.concurrency + 4)
     else:
         queue = DirectQueue(settings.db_url)
     try:
-        if isinstance(queue, DirectQueue):
-            await queue.open()
         yield queue
     finally:
         await queue.close()

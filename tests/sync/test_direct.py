@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from psycopg import AsyncConnection
 from pydantic import SecretStr
 
+import sauti_sync.direct
 from sauti_sync.direct import DirectQueue, ListenDoorbell
 from sauti_sync.errors import LeaseLost, QueueRefused, QueueUnavailable
 from sauti_sync.events import Job
@@ -22,7 +22,6 @@ Add = Callable[..., None]
 @pytest.fixture
 async def direct(database: Database) -> AsyncIterator[DirectQueue]:
     queue = DirectQueue(SecretStr(database.url))
-    await queue.open()
     yield queue
     await queue.close()
 
@@ -91,9 +90,7 @@ async def test_one_result_that_is_refused_does_not_cost_the_others_theirs(direct
     assert [type(answer) for answer in answers] == [type(None), QueueRefused, type(None)]
 
 
-async def test_under_load_jobs_are_settled_and_claimed_in_one_commit(direct: DirectQueue, add: Add) -> None:
-    add(4)
-    first, second = await claim(direct, 2)
+async def test_jobs_that_are_found_one_by_one_are_settled_together(direct: DirectQueue, add: Add) -> None:
     calls: list[str] = []
     call = direct.call
 
@@ -102,66 +99,85 @@ async def test_under_load_jobs_are_settled_and_claimed_in_one_commit(direct: Dir
         return await call(function, **arguments)
 
     direct.call = overheard  # type: ignore[method-assign]
-    stale = Job(second.job_id, "probe", 1, 3, "00000000-0000-0000-0000-000000000000", second.queued_at)
-    settling = [asyncio.ensure_future(direct.complete(job, {"outcome": "seen"})) for job in (first, stale)]
-    await asyncio.sleep(0)
-    jobs = await direct.claim("test", 1, 30, ("probe",), under_load=True)
-    answers = await asyncio.gather(*settling, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [type(None), LeaseLost]
-    assert ([job.context for job in jobs], calls) == ([{"state": "due", "kind": "probe"}], ["exchange_jobs"])
+    jobs = []
+    for _ in range(3):
+        add(1)
+        jobs += await claim(direct, 5)
+    stale = Job(jobs[2].job_id, "probe", 1, 3, "00000000-0000-0000-0000-000000000000", jobs[2].queued_at)
+    first = asyncio.create_task(direct.complete(jobs[0], {"outcome": "seen"}))
+    await asyncio.sleep(0.001)
+    others = await asyncio.gather(direct.complete(jobs[1], {}), direct.complete(stale, {}), return_exceptions=True)
+    await first
+    assert [type(answer) for answer in others] == [type(None), LeaseLost]
+    assert calls == ["take_jobs"] * 3 + ["complete_jobs"]
 
-    huge = {"outcome": [first.lease_token * 5] * 1000}
-    refused = asyncio.ensure_future(direct.complete(second, huge))
-    await asyncio.sleep(0)
-    assert len(await direct.claim("test", 1, 30, ("probe",), under_load=True)) == 1, "the claim goes on without it"
-    with pytest.raises(QueueRefused):
-        await refused
-    told = await direct.statistics()
-    assert (told["pending"], told["running"]) == (0, 3)
+    # Nothing is left to be claimed, so there is nobody to wait for.
+    lone = asyncio.create_task(direct.complete(jobs[2], {}))
+    assert await claim(direct, 5) == []
+    await lone
+    assert calls[-1] == "complete_job"
 
 
 async def test_the_worker_has_no_more_rights_than_over_the_data_api(direct: DirectQueue) -> None:
-    async with direct._pool.connection() as connection:
-        row = await (await connection.execute("select current_user::text as role")).fetchone()
-    assert row == {"role": "service_role"}
+    (row,) = await direct._fetch("select current_user::text as role", [])
+    assert row["role"] == "service_role"
 
 
 async def test_a_database_that_is_not_there_is_unavailable() -> None:
     queue = DirectQueue(SecretStr("postgresql://127.0.0.1:1/none"))
-    queue._pool.timeout = 0.2
-    await queue.open()
     with pytest.raises(QueueUnavailable):
         await claim(queue)
     await queue.close()
+
+
+async def test_a_silent_database_is_unavailable_and_its_connection_ends(
+    direct: DirectQueue, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add()
+    assert await claim(direct, 1, 1)
+    monkeypatch.setattr("sauti_sync.direct._CALL_SECONDS", 0.2)
+    with monkeypatch.context() as patched:
+        patched.setattr("sauti_sync.direct._statement", lambda *_: "select pg_sleep(30) as answer")
+        with pytest.raises(QueueUnavailable):
+            await direct.call("run_due_timers")
+    assert direct._idle == []
+    assert (await direct.statistics())["running"] == 1
+
+
+async def test_connections_that_were_lost_are_not_used_again(direct: DirectQueue, database: Database) -> None:
+    await asyncio.gather(*(direct.statistics() for _ in range(4)))
+    assert len(direct._idle) == 4
+    database.as_superuser().execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where application_name = 'sauti_sync' and datname = current_database()"
+    )
+    await until(lambda: all(connection.link.is_closed() for connection in direct._idle))
+    assert (await direct.statistics())["pending"] == 0
+    assert len(direct._idle) == 1
 
 
 async def test_a_claim_that_is_given_up_takes_no_job_when_its_connection_comes(
     direct: DirectQueue, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a server's restart, when a connection comes in the moment in which a caller loses patience."""
-    waits, let_go = asyncio.Event(), asyncio.Event()
-    connection = direct._pool.connection
+    waits = asyncio.Event()
+    connect = sauti_sync.direct._connect
 
-    @asynccontextmanager
-    async def overhearing() -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
+    async def overhearing(url: SecretStr) -> Any:
         waits.set()
         # What `asyncio.wait_for` of Python 3.11 does with such a cancellation.
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
-        async with connection() as given:
-            yield given
-        let_go.set()
+        return await connect(url)
 
     add()
     with monkeypatch.context() as patched:
-        patched.setattr(direct._pool, "connection", overhearing)
+        patched.setattr("sauti_sync.direct._connect", overhearing)
         given_up = asyncio.create_task(claim(direct))
         await waits.wait()
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):
             await given_up
-        await until(lambda: not [task for task in asyncio.all_tasks() if "_execute" in repr(task)])
-    assert not let_go.is_set()
     assert len(await claim(direct)) == 1, "nobody has claimed the job and forgotten it"
 
 
@@ -183,9 +199,10 @@ async def test_a_commit_rings_and_a_lost_connection_is_made_again(database: Data
     try:
         await until(lambda: watcher.ups == 1 and rings)
         count = len(rings)
+        database.as_admin_sql().execute("update private.message_settings set rings_realtime = false")
         add(20)
         await until(lambda: len(rings) > count)
-        assert len(rings) == count + 1, "one ring for one commit"
+        assert len(rings) == count + 1, "one ring for one commit, Realtime or not"
         database.as_superuser().execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where application_name = 'sauti_sync' and query ilike 'listen%' and datname = current_database()"

@@ -273,12 +273,17 @@ def test_every_notification_of_the_database_has_a_text(stage: Stage) -> None:
 
 
 async def test_a_worker_that_crashes_while_its_database_is_silent_ends(tmp_path: Path) -> None:
-    """Its pool goes on trying to connect whatever is cancelled, and would keep the process alive."""
+    """A call that hangs in its connecting must not keep the process alive."""
     (tmp_path / "crashing.py").write_text(
         "import asyncio, sys\n"
         "from sauti_sync.commands import worker\n"
+        "class Asked(worker.DirectQueue):\n"
+        "    def __init__(self, url):\n"
+        "        super().__init__(url)\n"
+        "        self.question = asyncio.create_task(self.statistics())\n"
+        "worker.DirectQueue = Asked\n"
         "async def crash(*_):\n"
-        "    await asyncio.sleep(0.1)\n"
+        "    await asyncio.sleep(0.5)\n"
         "    raise ZeroDivisionError('canary')\n"
         "worker.StatusServer.start = crash\n"
         "sys.exit(worker.run_worker())\n"
