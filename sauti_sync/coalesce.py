@@ -22,13 +22,13 @@ R = TypeVar("R")
 class _Waiting(Generic[T, R]):
     item: T
     answer: asyncio.Future[R]
-    since: float
+    until: float
 
 
 class Coalescer(Generic[T, R]):
     """`call` takes a list and gives one answer for each, in order; its error is everybody's of that list.
 
-    While it `expects_more`, items wait until `company` of them are there, `patience` seconds at most.
+    While it `expects_more`, items that may wait do so until `company` of them are there, `patience` seconds at most.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Coalescer(Generic[T, R]):
         if not value:
             self._go.set()
 
-    async def __call__(self, item: T) -> R:
-        """The answer for one item."""
+    async def __call__(self, item: T, *, may_wait: bool = True) -> R:
+        """The answer for one item; one that may not wait takes those that do along."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(item, answer, time.monotonic()))
-        if len(self._waiting) >= self._company:
+        self._waiting.append(_Waiting(item, answer, time.monotonic() + self._patience * may_wait))
+        if not may_wait or len(self._waiting) >= self._company:
             self._go.set()
         if self._carrier is None:
             self._carrier = asyncio.create_task(self._carry(), name="coalescer")
@@ -72,7 +72,7 @@ class Coalescer(Generic[T, R]):
     async def _carry(self) -> None:
         try:
             while self._waiting:
-                left = self._waiting[0].since + self._patience - time.monotonic()
+                left = min(entry.until for entry in self._waiting) - time.monotonic()
                 if self._expects_more and len(self._waiting) < self._company and left > 0:
                     self._go.clear()
                     with suppress(TimeoutError):

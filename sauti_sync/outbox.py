@@ -26,6 +26,8 @@ _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _BUSY_SECONDS = 0.03
 _SETTLE_TOGETHER = 8
 _SETTLE_PATIENCE_SECONDS = 0.01
+#: Kinds that change nothing outside. What the others did is done twice if their worker dies before it has settled them.
+_REPEATABLE = frozenset({"probe", "calendar_pull"})
 
 
 class Queue(Protocol):
@@ -124,7 +126,7 @@ class RpcQueue:
     async def complete(self, job: Job, result: Json) -> None:
         """Settle as done; raises LeaseLost."""
         try:
-            settled = await self._settlements((job, result))
+            settled = await self._settlements((job, result), may_wait=job.kind in _REPEATABLE)
         except QueueRefused:
             await self.call("complete_job", job_id=job.job_id, lease_token=job.lease_token, result=dict(result))
             return

@@ -89,9 +89,13 @@ async def test_items_wait_for_company_that_is_expected_but_not_for_ever() -> Non
     await asyncio.sleep(0.01)
     assert await seconds(3) < 0.04, "two are enough"
     assert await first < 0.05
+    first = asyncio.create_task(seconds(6))
+    await asyncio.sleep(0.01)
+    assert await double(7, may_wait=False) == 14
+    assert await first < 0.04, "it goes along with one that cannot wait"
     lone = asyncio.create_task(seconds(4))
     await asyncio.sleep(0.01)
     double.expects_more = False
     assert await lone < 0.04, "there is nobody to wait for"
     assert await seconds(5) < 0.04
-    assert road.batches == [[1], [2, 3], [4], [5]]
+    assert road.batches == [[1], [2, 3], [6, 7], [4], [5]]
