@@ -45,16 +45,19 @@ class DirectQueue(RpcQueue):
         self._url = url
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[_Connection] = []
+        self._is_closed = False
 
     async def close(self) -> None:
         """Close the connections; those in use close with their call."""
-        self._slots = asyncio.Semaphore(0)
+        self._is_closed = True
         while self._idle:
             with suppress(*_LOST):
                 await self._idle.pop().link.close(timeout=_CONNECT_SECONDS)
 
     async def call(self, function: str, /, **arguments: Any) -> Any:
         """Call a function with a statement."""
+        if self._is_closed:
+            raise QueueUnavailable("queue_unavailable")
         try:
             # What is given up ends its connection: whether the server did what was asked, nobody will know.
             async with asyncio.timeout(_CALL_SECONDS), self._slots:
@@ -82,7 +85,7 @@ class DirectQueue(RpcQueue):
             is_whole = True
             raise
         finally:
-            if is_whole and not connection.link.is_closed():
+            if is_whole and not (self._is_closed or connection.link.is_closed()):
                 connection.statements.add(statement)
                 self._idle.append(connection)
             else:

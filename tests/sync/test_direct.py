@@ -156,6 +156,18 @@ async def test_connections_that_were_lost_are_not_used_again(direct: DirectQueue
     assert len(direct._idle) == 1
 
 
+async def test_a_closed_queue_keeps_no_connection(direct: DirectQueue, database: Database) -> None:
+    await direct.statistics()
+    under_way = asyncio.create_task(direct._fetch("select pg_sleep(0.3)", []))
+    await asyncio.sleep(0.1)
+    await direct.close()
+    with pytest.raises(QueueUnavailable):
+        await direct.statistics()
+    await under_way
+    open_ones = "select 1 from pg_stat_activity where application_name = 'sauti_sync' and datname = current_database()"
+    await until(lambda: not database.as_superuser().execute(open_ones).fetchall())
+
+
 async def test_a_claim_that_is_given_up_takes_no_job_when_its_connection_comes(
     direct: DirectQueue, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
