@@ -24,7 +24,7 @@ _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 #: While claims that find a little are no further apart than this, jobs end one by one and soon after each other: what
 #: is to be settled then waits until there are so many, or so long.
 _BUSY_SECONDS = 0.03
-_SETTLE_TOGETHER = 8
+_SETTLE_TOGETHER = 20
 _SETTLE_PATIENCE_SECONDS = 0.01
 #: Kinds that change nothing outside. What the others did is done twice if their worker dies before it has settled them.
 _REPEATABLE = frozenset({"probe", "calendar_pull"})
@@ -165,10 +165,6 @@ class RpcQueue:
 
     async def _complete_all(self, settlements: Sequence[tuple[Job, Json]]) -> list[bool]:
         jobs = [job for job, _ in settlements]
-        if len(jobs) == 1:
-            ((job, result),) = settlements
-            await self.call("complete_job", job_id=job.job_id, lease_token=job.lease_token, result=dict(result))
-            return [True]
         return _by_job(jobs, await self.call("complete_jobs", settlements=_settlements(settlements)), "is_settled")
 
 

@@ -115,7 +115,7 @@ async def test_jobs_that_are_found_one_by_one_are_settled_together(direct: Direc
     lone = asyncio.create_task(direct.complete(jobs[2], {}))
     assert await claim(direct, 5) == []
     await lone
-    assert calls[-1] == "complete_job"
+    assert calls[4:] in (["take_jobs", "complete_jobs"], ["complete_jobs", "take_jobs"])
 
 
 async def test_the_worker_has_no_more_rights_than_over_the_data_api(direct: DirectQueue) -> None:
