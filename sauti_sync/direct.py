@@ -12,7 +12,6 @@ import json
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -31,37 +30,44 @@ _ROWS = frozenset({"take_jobs", "job_contexts", "complete_jobs"})
 _LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, TimeoutError, OSError)
 
 
-@dataclass(frozen=True, slots=True)
-class _Connection:
-    link: asyncpg.Connection
-    statements: set[str] = field(default_factory=set)
+class _Lane:
+    """The connections of some functions."""
+
+    def __init__(self, connections: int) -> None:
+        self.slots = asyncio.Semaphore(connections)
+        self.idle: list[asyncpg.Connection] = []
 
 
 class DirectQueue(RpcQueue):
-    """The queue functions over a few connections, made when they are needed."""
+    """The queue functions over a few connections, made when they are needed.
 
-    def __init__(self, url: SecretStr, *, connections: int = 4) -> None:
+    Claims and settlements have one each: they wait for nothing else, and for no server process that has yet to plan.
+    """
+
+    def __init__(self, url: SecretStr) -> None:
         super().__init__()
         self._url = url
-        self._slots = asyncio.Semaphore(connections)
-        self._idle: list[_Connection] = []
+        self._lanes = {"take_jobs": _Lane(1), "complete_jobs": _Lane(1)}
+        self._other = _Lane(2)
         self._is_closed = False
 
     async def close(self) -> None:
         """Close the connections; those in use close with their call."""
         self._is_closed = True
-        while self._idle:
-            with suppress(*_LOST):
-                await self._idle.pop().link.close(timeout=_CONNECT_SECONDS)
+        for lane in (*self._lanes.values(), self._other):
+            while lane.idle:
+                with suppress(*_LOST):
+                    await lane.idle.pop().close(timeout=_CONNECT_SECONDS)
 
     async def call(self, function: str, /, **arguments: Any) -> Any:
         """Call a function with a statement."""
         if self._is_closed:
             raise QueueUnavailable("queue_unavailable")
+        lane = self._lanes.get(function, self._other)
         try:
             # What is given up ends its connection: whether the server did what was asked, nobody will know.
-            async with asyncio.timeout(_CALL_SECONDS), self._slots:
-                rows = await self._fetch(_statement(function, tuple(arguments)), list(arguments.values()))
+            async with asyncio.timeout(_CALL_SECONDS), lane.slots:
+                rows = await self._fetch(lane, _statement(function, tuple(arguments)), list(arguments.values()))
         except _LOST:
             raise QueueUnavailable("queue_unavailable") from None
         except asyncpg.PostgresError as error:
@@ -75,34 +81,31 @@ class DirectQueue(RpcQueue):
             raise QueueRefused(f"queue_refused_{status}", status) from None
         return rows if function in _ROWS else rows[0]["answer"]
 
-    async def _fetch(self, statement: str, values: list[Any]) -> list[Any]:
-        connection = await self._connection(statement)
+    async def _fetch(self, lane: _Lane, statement: str, values: list[Any]) -> list[Any]:
+        connection = await self._connection(lane)
         is_whole = False
         try:
-            rows: list[Any] = await connection.link.fetch(statement, *values)
+            rows: list[Any] = await connection.fetch(statement, *values)
             is_whole = True
         except asyncpg.PostgresError:
             is_whole = True
             raise
         finally:
-            if is_whole and not (self._is_closed or connection.link.is_closed()):
-                connection.statements.add(statement)
-                self._idle.append(connection)
+            if is_whole and not (self._is_closed or connection.is_closed()):
+                lane.idle.append(connection)
             else:
-                connection.link.terminate()
+                connection.terminate()
         return rows
 
-    async def _connection(self, statement: str) -> _Connection:
-        """An idle one, best one whose server process has the statement's plans at hand; else a new one."""
-        self._idle = [connection for connection in self._idle if not connection.link.is_closed()]
-        if self._idle:
-            known = [place for place, connection in enumerate(self._idle) if statement in connection.statements]
-            return self._idle.pop(known[-1] if known else -1)
-        connection = _Connection(await _connect(self._url))
+    async def _connection(self, lane: _Lane) -> asyncpg.Connection:
+        while lane.idle:
+            if not (connection := lane.idle.pop()).is_closed():
+                return connection
+        connection = await _connect(self._url)
         if (task := asyncio.current_task()) is not None and task.cancelling():
             # Libraries swallow a cancellation that comes together with what they wait for (`asyncio.wait_for` of Python
             # 3.11): nobody waits any more, and a claim would take jobs that nobody does.
-            connection.link.terminate()
+            connection.terminate()
             raise asyncio.CancelledError
         return connection
 

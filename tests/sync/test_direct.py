@@ -119,7 +119,7 @@ async def test_jobs_that_are_found_one_by_one_are_settled_together(direct: Direc
 
 
 async def test_the_worker_has_no_more_rights_than_over_the_data_api(direct: DirectQueue) -> None:
-    (row,) = await direct._fetch("select current_user::text as role", [])
+    (row,) = await direct._fetch(direct._other, "select current_user::text as role", [])
     assert row["role"] == "service_role"
 
 
@@ -140,25 +140,25 @@ async def test_a_silent_database_is_unavailable_and_its_connection_ends(
         patched.setattr("sauti_sync.direct._statement", lambda *_: "select pg_sleep(30) as answer")
         with pytest.raises(QueueUnavailable):
             await direct.call("run_due_timers")
-    assert direct._idle == []
+    assert direct._other.idle == []
     assert (await direct.statistics())["running"] == 1
 
 
 async def test_connections_that_were_lost_are_not_used_again(direct: DirectQueue, database: Database) -> None:
     await asyncio.gather(*(direct.statistics() for _ in range(4)))
-    assert len(direct._idle) == 4
+    assert len(direct._other.idle) == 2
     database.as_superuser().execute(
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where application_name = 'sauti_sync' and datname = current_database()"
     )
-    await until(lambda: all(connection.link.is_closed() for connection in direct._idle))
+    await until(lambda: all(connection.is_closed() for connection in direct._other.idle))
     assert (await direct.statistics())["pending"] == 0
-    assert len(direct._idle) == 1
+    assert len(direct._other.idle) == 1
 
 
 async def test_a_closed_queue_keeps_no_connection(direct: DirectQueue, database: Database) -> None:
     await direct.statistics()
-    under_way = asyncio.create_task(direct._fetch("select pg_sleep(0.3)", []))
+    under_way = asyncio.create_task(direct._fetch(direct._other, "select pg_sleep(0.3)", []))
     await asyncio.sleep(0.1)
     await direct.close()
     with pytest.raises(QueueUnavailable):
