@@ -52,7 +52,7 @@ async def try_forbidden(stage: Stage, cast: Cast, filed: Filed) -> None:
     report, report_id = stage.report, filed.report["report_id"]
     person = cast.professionals[0]
     offer = await person.api.one("matched_services")
-    jobs = await _newest_job(cast)
+    jobs = await _jobs_of_cases(cast)
 
     report.tell(f"{person.first_name} tries what is not hers to do.")
     report.equal("reading the report gives nothing", await person.api.select("reports", report_id=report_id), [])
@@ -80,7 +80,7 @@ async def try_forbidden(stage: Stage, cast: Cast, filed: Filed) -> None:
         seen=written,
     )
     report.equal("the offer is still pending, unchanged", await person.api.one("matched_services"), offer)
-    report.equal("no job was queued", await _newest_job(cast), jobs)
+    report.equal("no message and no calendar event was queued", await _jobs_of_cases(cast), jobs)
 
 
 async def accept_at_once(stage: Stage, cast: Cast, ears: dict[str, Ear], filed: Filed) -> Accepted:
@@ -202,7 +202,7 @@ async def _everything(api: Caller, relations: set[str]) -> dict[str, Any]:
     }
 
 
-async def _newest_job(cast: Cast) -> int:
-    """The number of the newest job in the outbox."""
-    jobs: list[Row] = await cast.service.call("list_jobs", max_jobs=1)
-    return int(jobs[0]["job_id"])
+async def _jobs_of_cases(cast: Cast) -> set[int]:
+    """The jobs that an act of a person queues; readings of calendars are queued by the clock, at any moment."""
+    jobs: list[Row] = await cast.service.call("list_jobs")
+    return {int(job["job_id"]) for job in jobs if job["kind"] != "calendar_pull"}
