@@ -367,6 +367,32 @@ async def test_many_committers_at_once_lose_no_event(backend: Backend, user: str
     assert sorted(heard) == sorted(number * 100 + step for number in range(6) for step in range(40))
 
 
+async def release(connection: psycopg.AsyncConnection, application_name: str) -> bool:
+    """End the wait of a commit for its standby; whether one waited."""
+    ended = await connection.execute(
+        "select pg_cancel_backend(pid) from pg_stat_activity where application_name = %s and wait_event = 'SyncRep'",
+        (application_name,),
+    )
+    return ended.rowcount > 0
+
+
+async def commits_are_held(backend: Backend, connection: psycopg.AsyncConnection) -> None:
+    """Wait until commits wait for a standby: the checkpointer tells them to, some time after the setting is loaded."""
+
+    async def commit() -> None:
+        async with await psycopg.AsyncConnection.connect(backend.db_url, application_name="probe") as probe:
+            await probe.execute("select pg_logical_emit_message(true, 'probe', '')")
+
+    async with asyncio.timeout(10):
+        held = False
+        while not held:
+            probing = asyncio.create_task(commit())
+            while not probing.done():
+                held = await release(connection, "probe") or held
+                await asyncio.sleep(0.01)
+            await probing
+
+
 async def test_a_commit_that_others_do_not_see_yet_is_waited_for(backend: Backend, user: str) -> None:
     """A standby that does not exist holds a commit where every commit is for a moment: in the WAL, but unseen."""
     listener = await listen(backend, user, {"table": "notes"})
@@ -381,15 +407,12 @@ async def test_a_commit_that_others_do_not_see_yet_is_waited_for(backend: Backen
         await connection.execute("alter system set synchronous_standby_names = 'nobody'")
         try:
             await connection.execute("select pg_reload_conf()")
-            while (await (await connection.execute("show synchronous_standby_names")).fetchone()) != ("nobody",):
-                await asyncio.sleep(0.01)
+            await commits_are_held(backend, connection)
             writing = asyncio.create_task(write())
             assert (await decoded.next())["event"] == "decoded"
             await asyncio.sleep(0.1)  # what must not happen happens now, if at all
             assert listener.heard.empty()
-            await connection.execute(
-                "select pg_cancel_backend(pid) from pg_stat_activity where application_name = %s", (user,)
-            )
+            await release(connection, user)
             await writing
         finally:
             await connection.execute("alter system reset synchronous_standby_names")
