@@ -169,7 +169,7 @@ create index matching_lanes_service_id_idx on private.matching_lanes (service_id
 create index matching_lanes_professional_id_idx on private.matching_lanes (professional_id);
 create index matching_lanes_waiting_idx on private.matching_lanes (lane, waiting_since);
 create index matching_lanes_remote_idx on private.matching_lanes (lane, waiting_since) where is_remote;
-create index matching_lanes_reach_idx on private.matching_lanes using gist (lane, reach, place);
+create index matching_lanes_reach_idx on private.matching_lanes using gist (lane, place, reach);
 comment on table private.matching_lanes is 'The search index of matching: each service that could be offered a case now, once for every lane it serves. It holds all that scoring needs, so that a search reads no other table. Kept by refresh_matching_lanes.';
 comment on column private.matching_lanes.lane is 'service type / incident or any, with /children for child specialists: what a search looks up by equality.';
 comment on column private.matching_lanes.service_id is 'The service.';
@@ -375,6 +375,58 @@ $$;
 comment on function private.advance_response_clocks(integer) is 'Takes every due step of the response clock; gives back how many of each.';
 revoke all on function private.advance_response_clocks(integer) from public, anon, authenticated, service_role;
 
+-- supabase/schemas/30_matching/ask_candidates.sql
+-- Offers one required service of a report to the best candidates not yet asked, at a stage of the search.
+--
+-- Called by match_report and make_offers; the caller holds the report's lock, so that two searches never offer past each
+-- other. A child's case goes to child specialists; to others only when there is none, and then it is escalated too. When
+-- nobody can be asked and nobody is still thinking, it is escalated at once.
+
+create or replace function private.ask_candidates(
+  report public.reports, service_type public.service_type, stage integer, wanted integer
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_child boolean := coalesce(report.age_category = 'child', false);
+  v_made integer;
+begin
+  v_made := private.write_offers(report, service_type, stage, wanted, v_child);
+  -- One question after the other: asked together they would be planned at every call, for a number of offers each time.
+  if v_made = 0 and v_child then
+    if not exists (
+      select 1
+      from public.matched_services as m
+      join public.support_services as s on s.id = m.service_id
+      where m.report_id = report.report_id and m.service_type = ask_candidates.service_type
+        and m.match_status_type = 'pending' and 'children' = any (s.specialisations)
+    ) then
+      perform private.escalate(report, service_type, 'no_child_specialist');
+      v_made := private.write_offers(report, service_type, stage, wanted, false);
+    end if;
+  end if;
+  if v_made = 0 then
+    if not exists (
+      select 1
+      from public.matched_services as m
+      where m.report_id = report.report_id and m.service_type = ask_candidates.service_type
+        and m.match_status_type in ('pending', 'accepted', 'completed')
+    ) then
+      perform private.escalate(report, service_type, 'no_candidate');
+    end if;
+  end if;
+  return v_made;
+end;
+$$;
+comment on function private.ask_candidates(public.reports, public.service_type, integer, integer) is
+  'Makes at most `wanted` new offers and gives back how many; escalates when there is nobody to ask. stage: see best_candidates.';
+revoke all on function private.ask_candidates(public.reports, public.service_type, integer, integer)
+  from public, anon, authenticated, service_role;
+
 -- supabase/schemas/30_matching/best_candidates.sql
 -- The best candidates of one required service of a report, scored, best first.
 --
@@ -402,6 +454,8 @@ declare
   v_half_wait double precision;
   v_half_angle double precision;
   v_decay double precision;
+  v_language text := lower(report.preferred_language);
+  v_gender public.gender_type := nullif(report.preferred_professional_gender, 'prefer_not_to_say');
 begin
   select s.* into strict v_settings from private.matching_settings as s;
   v_decay := extract(epoch from v_settings.boost_decay);
@@ -431,15 +485,17 @@ begin
 
   return query
   with lane as (
-    select unnest(v_lanes) as name
+    select l.name, l.place = 2 as is_general
+    from unnest(v_lanes) with ordinality as l (name, place)
   ),
   pool as (
     -- In reach of the place, nearest first.
     (
-      select near.*
+      select lane.is_general, near.*
       from lane
       cross join lateral (
-        select l.*
+        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
         from private.matching_lanes as l
         where v_place is not null and stage < 2
           and l.lane = lane.name
@@ -457,10 +513,11 @@ begin
     union all
     -- The radius has been dropped: nearest first, however far.
     (
-      select far.*
+      select lane.is_general, far.*
       from lane
       cross join lateral (
-        select l.*
+        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
         from private.matching_lanes as l
         where v_place is not null and stage >= 2
           and l.lane = lane.name
@@ -474,10 +531,11 @@ begin
     union all
     -- Remote services reach every place; longest wait first.
     (
-      select remote.*
+      select lane.is_general, remote.*
       from lane
       cross join lateral (
-        select l.*
+        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
         from private.matching_lanes as l
         where v_place is not null
           and l.lane = lane.name
@@ -491,10 +549,11 @@ begin
     union all
     -- No place given: everybody, longest wait first.
     (
-      select anywhere.*
+      select lane.is_general, anywhere.*
       from lane
       cross join lateral (
-        select l.*
+        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+          l.open_cases, l.max_active_cases, l.waiting_since, null::double precision as chord
         from private.matching_lanes as l
         where v_place is null
           and l.lane = lane.name
@@ -512,30 +571,19 @@ begin
     where b.professional_id = any (array(select p.professional_id from pool as p))
     group by b.professional_id
   ),
-  -- Materialized, or each part would be computed again in every expression that adds the parts up.
-  rated as materialized (
+  rated as (
     select c.service_id, c.professional_id, c.waiting_since,
       c.crisis_24_7 and report.urgency = 'high' as at_any_hour,
-      v_settings.weight_speciality * case when split_part(c.lane, '/', 2) = 'any' then v_settings.generalist_speciality else 1 end
-        as speciality,
+      v_settings.weight_speciality * case when c.is_general then v_settings.generalist_speciality else 1 end as speciality,
       v_settings.weight_proximity * case
         when v_place is null then 1
         else greatest(
           case when c.is_remote then v_settings.remote_proximity else 0 end,
-          case
-            when c.place is null then 0
-            else power(0.5, asin(least(1, (c.place operator(extensions.<->) v_place) / 2)) / v_half_angle)
-          end
+          case when c.chord is null then 0 else power(0.5, asin(least(1, c.chord / 2)) / v_half_angle) end
         )
       end as proximity,
-      v_settings.weight_language * (
-        report.preferred_language is null
-        or lower(report.preferred_language) = any (c.languages)
-      )::integer as language,
-      v_settings.weight_gender * (
-        coalesce(report.preferred_professional_gender, 'prefer_not_to_say') = 'prefer_not_to_say'
-        or report.preferred_professional_gender = c.gender
-      )::integer as gender,
+      v_settings.weight_language * (v_language is null or v_language = any (c.languages))::integer as language,
+      v_settings.weight_gender * (v_gender is null or v_gender = c.gender)::integer as gender,
       v_settings.weight_needs * case
         when report.special_needs = '{}' then 1
         else (
@@ -547,6 +595,8 @@ begin
       v_settings.weight_boost * least(1, coalesce(b.boost, 0)) as boost
     from pool as c
     left join boosts as b on b.professional_id = c.professional_id
+    -- Or each part would be computed again in every expression that adds the parts up.
+    offset 0
   ),
   -- One offer for each professional: the better of two services of theirs.
   one_each as (
@@ -715,11 +765,9 @@ comment on function private.expire_offers(integer) is 'Expires due offers and re
 revoke all on function private.expire_offers(integer) from public, anon, authenticated, service_role;
 
 -- supabase/schemas/30_matching/make_offers.sql
--- Offers one required service of a report to the best candidates not yet asked.
+-- Searches again for one required service of a report, at the stage that its response clock has reached.
 --
--- Called by matching, decline, expiry and the response clock; the caller holds the report's lock, so that two searches
--- never offer past each other. A child's case goes to child specialists; to others only when there is none, and then
--- it is escalated too. When nobody can be asked and nobody is still thinking, it is escalated at once.
+-- Called by decline, expiry, hand-over and the response clock; the caller holds the report's lock. Locks: the clock.
 
 create or replace function private.make_offers(report public.reports, service_type public.service_type, wanted integer)
 returns integer
@@ -729,41 +777,14 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_now timestamptz := private.clock();
   v_stage integer;
-  v_child boolean := coalesce(report.age_category = 'child', false);
-  v_made integer := 0;
 begin
   update private.response_clocks as c
-  set searched_at = v_now
+  set searched_at = private.clock()
   where c.report_id = report.report_id and c.service_type = make_offers.service_type
   returning case when c.opened_at is not null then 2 when c.widened_at is not null then 1 else 0 end into strict v_stage;
 
-  if v_child then
-    v_made := private.write_offers(report, service_type, v_stage, wanted, true);
-    if v_made = 0 and not exists (
-      select 1
-      from public.matched_services as m
-      join public.support_services as s on s.id = m.service_id
-      where m.report_id = report.report_id and m.service_type = make_offers.service_type
-        and m.match_status_type = 'pending' and 'children' = any (s.specialisations)
-    ) then
-      perform private.escalate(report, service_type, 'no_child_specialist');
-      v_made := private.write_offers(report, service_type, v_stage, wanted, false);
-    end if;
-  else
-    v_made := private.write_offers(report, service_type, v_stage, wanted, false);
-  end if;
-
-  if v_made = 0 and not exists (
-    select 1
-    from public.matched_services as m
-    where m.report_id = report.report_id and m.service_type = make_offers.service_type
-      and m.match_status_type in ('pending', 'accepted', 'completed')
-  ) then
-    perform private.escalate(report, service_type, 'no_candidate');
-  end if;
-  return v_made;
+  return private.ask_candidates(report, service_type, v_stage, wanted);
 end;
 $$;
 comment on function private.make_offers(public.reports, public.service_type, integer) is 'Makes at most `wanted` new offers and gives back how many; escalates when there is nobody to ask.';
@@ -785,6 +806,7 @@ as $$
 declare
   v_report public.reports;
   v_service public.service_type;
+  v_now timestamptz := private.clock();
 begin
   select r.* into v_report from public.reports as r where r.report_id = match_report.report_id for no key update;
   if v_report.status not in ('pending', 'active') or not v_report.consent_to_share then
@@ -792,10 +814,10 @@ begin
   end if;
   foreach v_service in array v_report.required_services loop
     insert into private.response_clocks (report_id, service_type, urgency, started_at, searched_at)
-    values (v_report.report_id, v_service, v_report.urgency, private.clock(), private.clock())
+    values (v_report.report_id, v_service, v_report.urgency, v_now, v_now)
     on conflict do nothing;
     if found then
-      perform private.make_offers(v_report, v_service, private.offers_wanted(v_report.urgency));
+      perform private.ask_candidates(v_report, v_service, 0, private.offers_wanted(v_report.urgency));
     end if;
   end loop;
   perform private.update_match_status(v_report.report_id);
@@ -1058,71 +1080,76 @@ declare
   v_week tstzrange := tstzrange(from_time, from_time + interval '7 days');
 begin
   return query
-  with asked as (
-    select p.id, p.time_zone, (from_time at time zone p.time_zone)::date as today, p.id = any (at_any_hour) as at_any_hour,
-      exists (select 1 from public.availability_rules as r where r.professional_id = p.id) as has_rules
-    from public.professionals as p
-    where p.id = any (professional_ids)
-  ),
-  working as (
-    select opening.id, tstzrange(opening.opens_at, opening.closes_at) as during
-    from (
-      select a.id, (day.local_date + hours.start_time) at time zone a.time_zone as opens_at,
-        (day.local_date + hours.end_time) at time zone a.time_zone as closes_at
-      from asked as a
-      cross join lateral (
-        select a.today + n as local_date, extract(isodow from a.today + n)::integer as weekday from generate_series(0, 7) as n
-      ) as day
-      cross join lateral (
-        select r.start_time, r.end_time
-        from public.availability_rules as r
-        where r.professional_id = a.id and r.weekday = day.weekday
-        union all
-        select time '09:00', time '17:00'
-        where not a.has_rules and day.weekday <= 5
-      ) as hours
-      where not a.at_any_hour
-      -- Converting to UTC is the costliest step here; without this it is done again for each use.
-      offset 0
-    ) as opening
-    where opening.opens_at < opening.closes_at
-    union all
-    select a.id, v_week from asked as a where a.at_any_hour
-    union all
-    select e.professional_id, e.during
-    from public.availability_exceptions as e
-    where e.professional_id = any (professional_ids) and e.kind = 'open' and e.during && v_week
-  ),
-  taken as (
-    select t.professional_id, range_agg(t.during) as during
-    from (
-      select e.professional_id, e.during
-      from public.availability_exceptions as e
-      where e.professional_id = any (professional_ids) and e.kind = 'blocked' and e.during && v_week
-      union all
-      select a.professional_id, private.appointment_during(a.appointment_date, a.duration_minutes)
-      from public.appointments as a
-      where a.professional_id = any (professional_ids)
-        and a.status in ('requested', 'confirmed')
-        and private.appointment_during(a.appointment_date, a.duration_minutes) && v_week
-      union all
-      select b.professional_id, b.during
-      from public.calendar_busy as b
-      where b.professional_id = any (professional_ids) and b.during && v_week
-    ) as t
-    group by t.professional_id
-  ),
-  free as (
-    select w.id, range_agg(w.during) * tstzmultirange(v_week) - coalesce(t.during, '{}'::tstzmultirange) as during
-    from working as w
-    left join taken as t on t.professional_id = w.id
-    group by w.id, t.during
-  )
-  select f.id, min(lower(gap.during))
-  from free as f
-  cross join lateral unnest(f.during) as gap (during)
-  where upper(gap.during) - lower(gap.during) >= interval '1 hour'
-  group by f.id;
+  select p.id, soonest.starts_at
+  from public.professionals as p
+  cross join lateral (
+    select clock.today, extract(isodow from clock.today)::integer as weekday
+    from (select (from_time at time zone p.time_zone)::date as today) as clock
+    offset 0
+  ) as local
+  cross join lateral (
+    select min(lower(gap.during)) as starts_at
+    from unnest(
+      (
+        select range_agg(working.during)
+        from (
+          select v_week where p.id = any (at_any_hour)
+          union all
+          select tstzrange(opening.opens_at, opening.closes_at)
+          from (
+            select (day.local_date + hours.start_time) at time zone p.time_zone as opens_at,
+              (day.local_date + hours.end_time) at time zone p.time_zone as closes_at
+            from (
+              select r.weekday, r.start_time, r.end_time
+              from public.availability_rules as r
+              where r.professional_id = p.id
+              union all
+              select office.weekday, time '09:00', time '17:00'
+              from (values (1), (2), (3), (4), (5)) as office (weekday)
+              where not exists (select 1 from public.availability_rules as r where r.professional_id = p.id)
+            ) as hours
+            -- The next such day, and the one a week later when that is today.
+            cross join lateral (
+              select local.today + (hours.weekday - local.weekday + 7) % 7 + later.days as local_date
+              from (values (0), (7)) as later (days)
+              where (hours.weekday - local.weekday + 7) % 7 + later.days <= 7
+            ) as day
+            where p.id <> all (at_any_hour)
+            -- Converting to UTC is the costliest step here; without this it is done again for each use.
+            offset 0
+          ) as opening
+          where opening.opens_at < opening.closes_at
+          union all
+          select e.during
+          from public.availability_exceptions as e
+          where e.professional_id = p.id and e.kind = 'open' and e.during && v_week
+        ) as working (during)
+      ) * tstzmultirange(v_week)
+      - coalesce(
+        (
+          select range_agg(taken.during)
+          from (
+            select e.during
+            from public.availability_exceptions as e
+            where e.professional_id = p.id and e.kind = 'blocked' and e.during && v_week
+            union all
+            select private.appointment_during(a.appointment_date, a.duration_minutes)
+            from public.appointments as a
+            where a.professional_id = p.id
+              and a.status in ('requested', 'confirmed')
+              and private.appointment_during(a.appointment_date, a.duration_minutes) && v_week
+            union all
+            select b.during
+            from public.calendar_busy as b
+            where b.professional_id = p.id and b.during && v_week
+          ) as taken (during)
+        ),
+        '{}'
+      )
+    ) as gap (during)
+    where upper(gap.during) - lower(gap.during) >= interval '1 hour'
+  ) as soonest
+  where p.id = any (professional_ids) and soonest.starts_at is not null;
 end;
 $$;
 comment on function private.soonest_free(uuid[], uuid[], timestamptz) is 'Start of each professional''s first free hour in the seven days from from_time; no row when there is none.';
@@ -1253,7 +1280,10 @@ as $$
 declare
   v_now timestamptz := private.clock();
 begin
-  perform private.broadcast(o.professional_id, 'match', 'INSERT', 'matched_services', o.id, o.match_status_type::text)
+  perform realtime.send(
+    jsonb_build_object('op', 'INSERT', 'table', 'matched_services', 'id', o.id, 'status', o.match_status_type), 'match',
+    'user:' || o.professional_id, true
+  )
   from offered as o;
   insert into public.notifications (user_id, kind, matched_services, created_at)
   select o.professional_id, 'offer_made', o.id, v_now

@@ -24,6 +24,8 @@ declare
   v_half_wait double precision;
   v_half_angle double precision;
   v_decay double precision;
+  v_language text := lower(report.preferred_language);
+  v_gender public.gender_type := nullif(report.preferred_professional_gender, 'prefer_not_to_say');
 begin
   select s.* into strict v_settings from private.matching_settings as s;
   v_decay := extract(epoch from v_settings.boost_decay);
@@ -53,15 +55,17 @@ begin
 
   return query
   with lane as (
-    select unnest(v_lanes) as name
+    select l.name, l.place = 2 as is_general
+    from unnest(v_lanes) with ordinality as l (name, place)
   ),
   pool as (
     -- In reach of the place, nearest first.
     (
-      select near.*
+      select lane.is_general, near.*
       from lane
       cross join lateral (
-        select l.*
+        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
         from private.matching_lanes as l
         where v_place is not null and stage < 2
           and l.lane = lane.name
@@ -79,10 +83,11 @@ begin
     union all
     -- The radius has been dropped: nearest first, however far.
     (
-      select far.*
+      select lane.is_general, far.*
       from lane
       cross join lateral (
-        select l.*
+        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
         from private.matching_lanes as l
         where v_place is not null and stage >= 2
           and l.lane = lane.name
@@ -96,10 +101,11 @@ begin
     union all
     -- Remote services reach every place; longest wait first.
     (
-      select remote.*
+      select lane.is_general, remote.*
       from lane
       cross join lateral (
-        select l.*
+        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
         from private.matching_lanes as l
         where v_place is not null
           and l.lane = lane.name
@@ -113,10 +119,11 @@ begin
     union all
     -- No place given: everybody, longest wait first.
     (
-      select anywhere.*
+      select lane.is_general, anywhere.*
       from lane
       cross join lateral (
-        select l.*
+        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+          l.open_cases, l.max_active_cases, l.waiting_since, null::double precision as chord
         from private.matching_lanes as l
         where v_place is null
           and l.lane = lane.name
@@ -134,30 +141,19 @@ begin
     where b.professional_id = any (array(select p.professional_id from pool as p))
     group by b.professional_id
   ),
-  -- Materialized, or each part would be computed again in every expression that adds the parts up.
-  rated as materialized (
+  rated as (
     select c.service_id, c.professional_id, c.waiting_since,
       c.crisis_24_7 and report.urgency = 'high' as at_any_hour,
-      v_settings.weight_speciality * case when split_part(c.lane, '/', 2) = 'any' then v_settings.generalist_speciality else 1 end
-        as speciality,
+      v_settings.weight_speciality * case when c.is_general then v_settings.generalist_speciality else 1 end as speciality,
       v_settings.weight_proximity * case
         when v_place is null then 1
         else greatest(
           case when c.is_remote then v_settings.remote_proximity else 0 end,
-          case
-            when c.place is null then 0
-            else power(0.5, asin(least(1, (c.place operator(extensions.<->) v_place) / 2)) / v_half_angle)
-          end
+          case when c.chord is null then 0 else power(0.5, asin(least(1, c.chord / 2)) / v_half_angle) end
         )
       end as proximity,
-      v_settings.weight_language * (
-        report.preferred_language is null
-        or lower(report.preferred_language) = any (c.languages)
-      )::integer as language,
-      v_settings.weight_gender * (
-        coalesce(report.preferred_professional_gender, 'prefer_not_to_say') = 'prefer_not_to_say'
-        or report.preferred_professional_gender = c.gender
-      )::integer as gender,
+      v_settings.weight_language * (v_language is null or v_language = any (c.languages))::integer as language,
+      v_settings.weight_gender * (v_gender is null or v_gender = c.gender)::integer as gender,
       v_settings.weight_needs * case
         when report.special_needs = '{}' then 1
         else (
@@ -169,6 +165,8 @@ begin
       v_settings.weight_boost * least(1, coalesce(b.boost, 0)) as boost
     from pool as c
     left join boosts as b on b.professional_id = c.professional_id
+    -- Or each part would be computed again in every expression that adds the parts up.
+    offset 0
   ),
   -- One offer for each professional: the better of two services of theirs.
   one_each as (

@@ -13,6 +13,7 @@ as $$
 declare
   v_report public.reports;
   v_service public.service_type;
+  v_now timestamptz := private.clock();
 begin
   select r.* into v_report from public.reports as r where r.report_id = match_report.report_id for no key update;
   if v_report.status not in ('pending', 'active') or not v_report.consent_to_share then
@@ -20,10 +21,10 @@ begin
   end if;
   foreach v_service in array v_report.required_services loop
     insert into private.response_clocks (report_id, service_type, urgency, started_at, searched_at)
-    values (v_report.report_id, v_service, v_report.urgency, private.clock(), private.clock())
+    values (v_report.report_id, v_service, v_report.urgency, v_now, v_now)
     on conflict do nothing;
     if found then
-      perform private.make_offers(v_report, v_service, private.offers_wanted(v_report.urgency));
+      perform private.ask_candidates(v_report, v_service, 0, private.offers_wanted(v_report.urgency));
     end if;
   end loop;
   perform private.update_match_status(v_report.report_id);

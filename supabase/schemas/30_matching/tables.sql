@@ -165,7 +165,7 @@ create index matching_lanes_service_id_idx on private.matching_lanes (service_id
 create index matching_lanes_professional_id_idx on private.matching_lanes (professional_id);
 create index matching_lanes_waiting_idx on private.matching_lanes (lane, waiting_since);
 create index matching_lanes_remote_idx on private.matching_lanes (lane, waiting_since) where is_remote;
-create index matching_lanes_reach_idx on private.matching_lanes using gist (lane, reach, place);
+create index matching_lanes_reach_idx on private.matching_lanes using gist (lane, place, reach);
 comment on table private.matching_lanes is 'The search index of matching: each service that could be offered a case now, once for every lane it serves. It holds all that scoring needs, so that a search reads no other table. Kept by refresh_matching_lanes.';
 comment on column private.matching_lanes.lane is 'service type / incident or any, with /children for child specialists: what a search looks up by equality.';
 comment on column private.matching_lanes.service_id is 'The service.';
