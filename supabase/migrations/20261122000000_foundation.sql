@@ -164,6 +164,7 @@ create or replace function private.is_clean_text(value text, max_length integer)
 returns boolean
 language plpgsql
 immutable
+strict
 security invoker
 set search_path = ''
 as $$
@@ -184,6 +185,7 @@ create or replace function private.is_short_list(items text[], max_items integer
 returns boolean
 language plpgsql
 immutable
+strict
 security invoker
 set search_path = ''
 as $$

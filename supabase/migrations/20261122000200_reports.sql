@@ -7,7 +7,8 @@ set check_function_bodies = off;
 create table public.reports (
   report_id uuid primary key default gen_random_uuid(),
   case_code text not null default private.new_case_code(),
-  user_id uuid not null default auth.uid() references public.profiles (id) on delete cascade,
+  -- Deferred: matching updates the row in the transaction that inserts it, and an immediate check would be made for both.
+  user_id uuid not null default auth.uid() references public.profiles (id) on delete cascade deferrable initially deferred,
   incident_type public.incident_type not null,
   incident_description text,
   incident_date date,
@@ -50,8 +51,8 @@ create table public.reports (
   constraint reports_emergency_contact_length check (length(emergency_contact) <= 500),
   constraint reports_preferred_language_clean check (private.is_clean_text(preferred_language, 35)),
   constraint reports_special_needs_short check (private.is_short_list(special_needs, 20, 60)),
-  constraint reports_latitude_range check (latitude between -90 and 90),
-  constraint reports_longitude_range check (longitude between -180 and 180),
+  constraint reports_latitude_range check (abs(latitude) <= 90),
+  constraint reports_longitude_range check (abs(longitude) <= 180),
   constraint reports_place_whole check ((latitude is null) = (longitude is null)),
   constraint reports_place_needs_consent check (consent_location or latitude is null)
 );
@@ -327,6 +328,7 @@ set search_path = ''
 as $$
 declare
   v_problem text;
+  v_now timestamptz := private.clock();
 begin
   if tg_op = 'UPDATE' and old.status in ('archived', 'withdrawn') and new.status = old.status
     and new.anonymised_at is not distinct from old.anonymised_at
@@ -351,7 +353,7 @@ begin
       then 'urgency, gender, contact_preference, special_needs and the consents: leave out what is not known, null is no answer'
     when length(new.incident_description) > 20000 then 'incident_description: at most 20000 characters'
     when new.incident_date = 'infinity' or new.incident_date = '-infinity' then 'incident_date: not a day'
-    when new.incident_date > (private.clock()::date + 1) then 'incident_date: in the future'
+    when new.incident_date > (v_now::date + 1) then 'incident_date: in the future'
     when new.incident_date < date '1900-01-01' then 'incident_date: before 1900'
     when cardinality(new.required_services) = 0 then 'required_services: at least one'
     when cardinality(new.required_services) > 10 then 'required_services: at most 10'
@@ -365,24 +367,26 @@ begin
     when not private.is_clean_text(new.preferred_language, 35) then 'preferred_language: at most 35 characters'
     when not private.is_short_list(new.special_needs, 20, 60) then 'special_needs: at most 20 words of at most 60 characters'
     when (new.latitude is null) <> (new.longitude is null) then 'latitude and longitude: both or none'
-    when not new.latitude between -90 and 90 then 'latitude: between -90 and 90'
-    when not new.longitude between -180 and 180 then 'longitude: between -180 and 180'
+    when abs(new.latitude) > 90 then 'latitude: between -90 and 90'
+    when abs(new.longitude) > 180 then 'longitude: between -180 and 180'
   end;
   if v_problem is not null then
     perform private.raise_error('invalid_input', v_problem);
   end if;
 
   if tg_op = 'INSERT' then
-    new.required_services := array(
-      select s.service from unnest(new.required_services) with ordinality as s (service, place)
-      group by s.service order by min(s.place)
-    );
+    if cardinality(new.required_services) > 1 then
+      new.required_services := array(
+        select s.service from unnest(new.required_services) with ordinality as s (service, place)
+        group by s.service order by min(s.place)
+      );
+    end if;
     new.status := case when new.consent_to_share then 'pending' else 'recorded' end;
     new.match_status := 'pending';
     new.ismatched := false;
     new.archived_at := null;
     new.anonymised_at := null;
-    new.created_at := private.clock();
+    new.created_at := v_now;
   end if;
   return new;
 end;

@@ -7,6 +7,7 @@ create or replace function private.is_clean_text(value text, max_length integer)
 returns boolean
 language plpgsql
 immutable
+strict
 security invoker
 set search_path = ''
 as $$

@@ -6,6 +6,7 @@ create or replace function private.is_short_list(items text[], max_items integer
 returns boolean
 language plpgsql
 immutable
+strict
 security invoker
 set search_path = ''
 as $$
