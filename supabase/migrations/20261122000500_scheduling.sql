@@ -2261,7 +2261,9 @@ revoke all on function private.tg_appointments__hold_request() from public, anon
 
 create trigger _200_hold_request
 before insert or update of status, appointment_date on public.appointments
-for each row execute function private.tg_appointments__hold_request();
+for each row
+when (new.status = 'requested' or new.held_until is not null)
+execute function private.tg_appointments__hold_request();
 
 -- supabase/schemas/50_scheduling/tg_appointments__notify.sql
 -- What happens to an appointment reaches both people: live event, notification, calendar and mail jobs, in the same

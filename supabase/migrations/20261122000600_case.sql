@@ -566,7 +566,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_now timestamptz := private.clock();
+  v_now timestamptz;
   v_hand_over public.hand_overs;
 begin
   select h.* into v_hand_over
@@ -576,6 +576,7 @@ begin
   if not found then
     return;
   end if;
+  v_now := private.clock();
   update public.hand_overs as h set status = 'completed', finished_at = v_now where h.id = v_hand_over.id;
   update public.matched_services as m
   set match_status_type = 'withdrawn', closed_at = v_now
@@ -993,12 +994,19 @@ declare
   v_hand_over public.hand_overs;
 begin
   if new.match_status_type = 'accepted' then
-    insert into public.case_notes (matched_services, professional_id, body)
-    select new.id, new.professional_id, n.body
-    from public.hand_overs as h
-    join public.case_notes as n on n.matched_services = h.matched_services and n.professional_id = h.from_professional_id
-    where h.offered_match = new.id and h.status = 'completed' and h.finished_at = new.responded_at and h.share_notes
-    order by n.created_at;
+    -- Hardly any acceptance ends a hand-over, and an insert of nothing still prepares for one.
+    if exists (
+      select 1
+      from public.hand_overs as h
+      where h.offered_match = new.id and h.status = 'completed' and h.finished_at = new.responded_at and h.share_notes
+    ) then
+      insert into public.case_notes (matched_services, professional_id, body)
+      select new.id, new.professional_id, n.body
+      from public.hand_overs as h
+      join public.case_notes as n on n.matched_services = h.matched_services and n.professional_id = h.from_professional_id
+      where h.offered_match = new.id and h.status = 'completed' and h.finished_at = new.responded_at and h.share_notes
+      order by n.created_at;
+    end if;
     return null;
   end if;
   for v_hand_over in

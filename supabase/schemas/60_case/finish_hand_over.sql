@@ -12,7 +12,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_now timestamptz := private.clock();
+  v_now timestamptz;
   v_hand_over public.hand_overs;
 begin
   select h.* into v_hand_over
@@ -22,6 +22,7 @@ begin
   if not found then
     return;
   end if;
+  v_now := private.clock();
   update public.hand_overs as h set status = 'completed', finished_at = v_now where h.id = v_hand_over.id;
   update public.matched_services as m
   set match_status_type = 'withdrawn', closed_at = v_now
