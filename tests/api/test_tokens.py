@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 
 import httpx
 import jwt
@@ -141,3 +142,16 @@ def test_queue_functions_are_for_the_service_key(people: People) -> None:
 def test_a_token_is_good_until_it_expires(people: People, survivor: Caller) -> None:
     soon = people.with_token(people.token(sub=survivor.id, role="authenticated", exp=int(time.time()) + 60))
     assert len(soon.rows("reports")) == 1
+
+
+@pytest.mark.parametrize("prefer", ["return=minimal", "return=representation"])
+@pytest.mark.parametrize("share", [True, False], ids=["shared", "recorded"])
+def test_the_token_of_an_account_that_is_gone_files_nothing(people: People, share: bool, prefer: str) -> None:
+    """The key to the profile is checked at commit, when the answer has been made already."""
+    people.professional()
+    stranger = people.with_token(people.token(sub=str(uuid.uuid4()), role="authenticated"))
+    report = {"incident_type": "stalking", "required_services": ["counseling"], "consent_to_share": share}
+    answer = stranger.send("POST", "/reports", json=report, headers={"Prefer": prefer})
+    assert (answer.status_code, answer.json()["code"]) == (409, "23503"), answer.text
+    assert people.service().rows("matched_services") == []
+    assert stranger.rows("reports") == []
