@@ -205,3 +205,14 @@ def test_a_calendar_in_doubt_is_emptied_when_the_doubt_is_over(stage: Stage, dou
     )
     assert [event["appointment_id"] for event in row["events"]] == [doubtful]
     assert row["is_later"]
+
+
+def test_the_doubt_about_one_appointment_delays_no_other(stage: Stage, doubtful: str) -> None:
+    other = stage.add_appointment(days=4)
+    rows = stage.sql(
+        "select a.id, private.doubtful_until(c.id, a.id) is not null as is_in_doubt"
+        " from public.calendar_connections as c, unnest(%s::uuid[]) as a (id) where c.user_id = %s",
+        [doubtful, other],
+        stage.professional.id,
+    )
+    assert {str(row["id"]): row["is_in_doubt"] for row in rows} == {doubtful: True, other: False}
