@@ -1040,14 +1040,14 @@ declare
 begin
   with pruned as (
     delete from private.outbox_jobs as j
-    where j.id in (
+    where j.id = any (array(
       select d.id
       from private.outbox_jobs as d, private.message_settings as s
       where d.state = 'done' and d.finished_at < private.clock() - s.job_retention_days * interval '1 day'
       order by d.finished_at
       limit prune_jobs.max_jobs
       for update of d skip locked
-    )
+    ))
     returning j.dedupe_key
   )
   insert into private.job_keys (dedupe_key, created_at)

@@ -695,9 +695,9 @@ declare
   v_count integer;
 begin
   delete from private.access_log_entries as e
-  where e.id in (
+  where e.id = any (array(
     select x.id from private.access_log_entries as x where x.opened_at < cutoff order by x.id limit max_rows for update skip locked
-  );
+  ));
   get diagnostics v_count = row_count;
   return v_count;
 end;
@@ -723,14 +723,14 @@ begin
   with erased as (
     update private.audit_log as e
     set actor_id = null, actor_salt = null, subject_id = null, detail = null, subject_salt = null
-    where e.id in (
+    where e.id = any (array(
       select x.id
       from private.audit_log as x
       where x.occurred_at < cutoff and (x.actor_id is not null or x.subject_id is not null or x.detail is not null)
       order by x.occurred_at
       limit max_rows
       for update skip locked
-    )
+    ))
     returning e.id
   )
   select jsonb_agg(x.id order by x.id) into v_entries from erased as x;
@@ -760,14 +760,14 @@ declare
   v_count integer;
 begin
   delete from public.appointment_clients as c
-  where c.appointment_id in (
+  where c.appointment_id = any (array(
     select x.appointment_id
     from public.appointment_clients as x
     join public.appointments as a on a.appointment_id = x.appointment_id
     where a.appointment_date < cutoff
     limit max_rows
     for update of x skip locked
-  );
+  ));
   get diagnostics v_count = row_count;
   return v_count;
 end;
@@ -791,9 +791,9 @@ declare
   v_count integer;
 begin
   delete from private.calendar_tombstones as t
-  where t.id in (
+  where t.id = any (array(
     select x.id from private.calendar_tombstones as x where x.created_at < cutoff limit max_rows for update skip locked
-  );
+  ));
   get diagnostics v_count = row_count;
   return v_count;
 end;
@@ -903,9 +903,9 @@ declare
   v_count integer;
 begin
   delete from public.notifications as n
-  where n.id in (
+  where n.id = any (array(
     select x.id from public.notifications as x where x.created_at < cutoff order by x.created_at limit max_rows for update skip locked
-  );
+  ));
   get diagnostics v_count = row_count;
   return v_count;
 end;

@@ -199,6 +199,21 @@ def dynamic_sql_is_absent(file: SqlFile) -> Iterator[str]:
             yield f"{_at(file, function)}: execute"
 
 
+def limited_lists_are_read_once(file: SqlFile) -> Iterator[str]:
+    """A limited subquery stands in ``= any (array(…))``: that of ``in (…)`` may be run again and exceed its limit."""
+    for function in file.functions:
+        lists: list[bool] = []
+        before = ""
+        for token in scan(function.body):
+            if token.name == "ASCII_40":
+                lists.append(before == "IN_P")
+            elif token.name == "ASCII_41" and lists:
+                lists.pop()
+            elif token.name == "LIMIT" and lists and lists[-1]:
+                yield f"{_at(file, function)}: limit in a list"
+            before = token.name
+
+
 def error_symbols(file: SqlFile) -> list[list[str]]:
     """Give, for each call of the helper, the symbols that its first argument can be; none where that is not to be read.
 
@@ -327,5 +342,8 @@ BREACHES: dict[Rule, tuple[SqlFile, ...]] = {
     ),
     locals_begin_with_v: (_trigger("v_sum", "sum"),),
     dynamic_sql_is_absent: (_trigger("return new", "execute 'select 1'; return new"),),
+    limited_lists_are_read_once: (
+        _trigger("return new", "delete from a where b in (select b from a limit 1); return new"),
+    ),
 }
 RULES = tuple(BREACHES)

@@ -13,9 +13,9 @@ declare
   v_count integer;
 begin
   delete from private.access_log_entries as e
-  where e.id in (
+  where e.id = any (array(
     select x.id from private.access_log_entries as x where x.opened_at < cutoff order by x.id limit max_rows for update skip locked
-  );
+  ));
   get diagnostics v_count = row_count;
   return v_count;
 end;

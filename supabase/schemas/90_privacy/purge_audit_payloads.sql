@@ -15,14 +15,14 @@ begin
   with erased as (
     update private.audit_log as e
     set actor_id = null, actor_salt = null, subject_id = null, detail = null, subject_salt = null
-    where e.id in (
+    where e.id = any (array(
       select x.id
       from private.audit_log as x
       where x.occurred_at < cutoff and (x.actor_id is not null or x.subject_id is not null or x.detail is not null)
       order by x.occurred_at
       limit max_rows
       for update skip locked
-    )
+    ))
     returning e.id
   )
   select jsonb_agg(x.id order by x.id) into v_entries from erased as x;

@@ -13,14 +13,14 @@ declare
   v_count integer;
 begin
   delete from public.appointment_clients as c
-  where c.appointment_id in (
+  where c.appointment_id = any (array(
     select x.appointment_id
     from public.appointment_clients as x
     join public.appointments as a on a.appointment_id = x.appointment_id
     where a.appointment_date < cutoff
     limit max_rows
     for update of x skip locked
-  );
+  ));
   get diagnostics v_count = row_count;
   return v_count;
 end;

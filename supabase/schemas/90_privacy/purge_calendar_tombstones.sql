@@ -13,9 +13,9 @@ declare
   v_count integer;
 begin
   delete from private.calendar_tombstones as t
-  where t.id in (
+  where t.id = any (array(
     select x.id from private.calendar_tombstones as x where x.created_at < cutoff limit max_rows for update skip locked
-  );
+  ));
   get diagnostics v_count = row_count;
   return v_count;
 end;

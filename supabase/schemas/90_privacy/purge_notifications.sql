@@ -13,9 +13,9 @@ declare
   v_count integer;
 begin
   delete from public.notifications as n
-  where n.id in (
+  where n.id = any (array(
     select x.id from public.notifications as x where x.created_at < cutoff order by x.created_at limit max_rows for update skip locked
-  );
+  ));
   get diagnostics v_count = row_count;
   return v_count;
 end;
