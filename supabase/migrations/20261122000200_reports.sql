@@ -51,8 +51,8 @@ create table public.reports (
   constraint reports_emergency_contact_length check (length(emergency_contact) <= 500),
   constraint reports_preferred_language_clean check (private.is_clean_text(preferred_language, 35)),
   constraint reports_special_needs_short check (private.is_short_list(special_needs, 20, 60)),
-  constraint reports_latitude_range check (abs(latitude) <= 90),
-  constraint reports_longitude_range check (abs(longitude) <= 180),
+  constraint reports_latitude_range check (latitude between -90 and 90),
+  constraint reports_longitude_range check (longitude between -180 and 180),
   constraint reports_place_whole check ((latitude is null) = (longitude is null)),
   constraint reports_place_needs_consent check (consent_location or latitude is null)
 );
@@ -357,6 +357,7 @@ begin
     when new.incident_date < date '1900-01-01' then 'incident_date: before 1900'
     when cardinality(new.required_services) = 0 then 'required_services: at least one'
     when cardinality(new.required_services) > 10 then 'required_services: at most 10'
+    when array_ndims(new.required_services) > 1 then 'required_services: a plain list'
     when array_position(new.required_services, null) is not null then 'required_services: an element is null'
     when not private.is_clean_text(new.survivor_name, 200) then 'survivor_name: one line of at most 200 characters'
     when new.contact_email !~ '^[^@[:space:][:cntrl:]<>",;]+@[^@[:space:][:cntrl:]<>",;]+$'
@@ -367,8 +368,8 @@ begin
     when not private.is_clean_text(new.preferred_language, 35) then 'preferred_language: at most 35 characters'
     when not private.is_short_list(new.special_needs, 20, 60) then 'special_needs: at most 20 words of at most 60 characters'
     when (new.latitude is null) <> (new.longitude is null) then 'latitude and longitude: both or none'
-    when abs(new.latitude) > 90 then 'latitude: between -90 and 90'
-    when abs(new.longitude) > 180 then 'longitude: between -180 and 180'
+    when not new.latitude between -90 and 90 then 'latitude: between -90 and 90'
+    when not new.longitude between -180 and 180 then 'longitude: between -180 and 180'
   end;
   if v_problem is not null then
     perform private.raise_error('invalid_input', v_problem);

@@ -380,7 +380,7 @@ revoke all on function private.advance_response_clocks(integer) from public, ano
 --
 -- Called by match_report and make_offers; the caller holds the report's lock, so that two searches never offer past each
 -- other. A child's case goes to child specialists; to others only when there is none, and then it is escalated too. When
--- nobody can be asked and nobody is still thinking, it is escalated at once.
+-- nobody can be asked and nobody is still thinking, it is escalated at once. Locks: none beyond the caller's.
 
 create or replace function private.ask_candidates(
   report public.reports, service_type public.service_type, stage integer, wanted integer
@@ -430,7 +430,7 @@ revoke all on function private.ask_candidates(public.reports, public.service_typ
 -- supabase/schemas/30_matching/best_candidates.sql
 -- The best candidates of one required service of a report, scored, best first.
 --
--- Called by make_offers, under the report's lock. Reads only; runs with the rights of its definer callers. Bounded work:
+-- Called by write_offers, under the report's lock. Reads only; runs with the rights of its definer callers. Bounded work:
 -- from each lane at most `candidate_pool` candidates are scored, the nearest ones, the remote ones and the ones that
 -- have waited longest, found by index; only the best of these are asked for their free time. See docs/adr/0005.
 -- One plan is kept for all calls: planning costs more than running.
@@ -489,80 +489,80 @@ begin
     from unnest(v_lanes) with ordinality as l (name, place)
   ),
   pool as (
-    -- In reach of the place, nearest first.
-    (
-      select lane.is_general, near.*
-      from lane
-      cross join lateral (
-        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
-          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
-        from private.matching_lanes as l
-        where v_place is not null and stage < 2
-          and l.lane = lane.name
-          and l.reach operator(extensions.@>) v_place
-          and case stage
-            when 0 then l.place operator(extensions.<->) v_place <= l.coverage_chord
-            else private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_settings.widen_factor
-          end
-          and l.professional_id <> all (v_excluded)
-          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
-        order by l.place operator(extensions.<->) v_place
-        limit v_settings.candidate_pool
-      ) as near
-    )
-    union all
-    -- The radius has been dropped: nearest first, however far.
-    (
-      select lane.is_general, far.*
-      from lane
-      cross join lateral (
-        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
-          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
-        from private.matching_lanes as l
-        where v_place is not null and stage >= 2
-          and l.lane = lane.name
-          and l.place is not null
-          and l.professional_id <> all (v_excluded)
-          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
-        order by l.place operator(extensions.<->) v_place
-        limit v_settings.candidate_pool
-      ) as far
-    )
-    union all
-    -- Remote services reach every place; longest wait first.
-    (
-      select lane.is_general, remote.*
-      from lane
-      cross join lateral (
-        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
-          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
-        from private.matching_lanes as l
-        where v_place is not null
-          and l.lane = lane.name
-          and l.is_remote
-          and l.professional_id <> all (v_excluded)
-          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
-        order by l.waiting_since
-        limit v_settings.candidate_pool
-      ) as remote
-    )
-    union all
-    -- No place given: everybody, longest wait first.
-    (
-      select lane.is_general, anywhere.*
-      from lane
-      cross join lateral (
-        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
-          l.open_cases, l.max_active_cases, l.waiting_since, null::double precision as chord
-        from private.matching_lanes as l
-        where v_place is null
-          and l.lane = lane.name
-          and l.professional_id <> all (v_excluded)
-          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
-        order by l.waiting_since
-        limit v_settings.candidate_pool
-      ) as anywhere
-    )
+    select l.is_general, l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+      l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
+    from (
+      -- In reach of the place, nearest first.
+      (
+        select lane.is_general, near.*
+        from lane
+        cross join lateral (
+          select l.*
+          from private.matching_lanes as l
+          where v_place is not null and stage < 2
+            and l.lane = lane.name
+            and l.reach operator(extensions.@>) v_place
+            and case stage
+              when 0 then l.place operator(extensions.<->) v_place <= l.coverage_chord
+              else private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_settings.widen_factor
+            end
+            and l.professional_id <> all (v_excluded)
+            and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+          order by l.place operator(extensions.<->) v_place
+          limit v_settings.candidate_pool
+        ) as near
+      )
+      union all
+      -- The radius has been dropped: nearest first, however far.
+      (
+        select lane.is_general, far.*
+        from lane
+        cross join lateral (
+          select l.*
+          from private.matching_lanes as l
+          where v_place is not null and stage >= 2
+            and l.lane = lane.name
+            and l.place is not null
+            and l.professional_id <> all (v_excluded)
+            and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+          order by l.place operator(extensions.<->) v_place
+          limit v_settings.candidate_pool
+        ) as far
+      )
+      union all
+      -- Remote services reach every place; longest wait first.
+      (
+        select lane.is_general, remote.*
+        from lane
+        cross join lateral (
+          select l.*
+          from private.matching_lanes as l
+          where v_place is not null
+            and l.lane = lane.name
+            and l.is_remote
+            and l.professional_id <> all (v_excluded)
+            and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+          order by l.waiting_since
+          limit v_settings.candidate_pool
+        ) as remote
+      )
+      union all
+      -- No place given: everybody, longest wait first.
+      (
+        select lane.is_general, anywhere.*
+        from lane
+        cross join lateral (
+          select l.*
+          from private.matching_lanes as l
+          where v_place is null
+            and l.lane = lane.name
+            and l.professional_id <> all (v_excluded)
+            and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+          order by l.waiting_since
+          limit v_settings.candidate_pool
+        ) as anywhere
+      )
+    ) as l
   ),
   boosts as (
     select b.professional_id,
@@ -767,7 +767,8 @@ revoke all on function private.expire_offers(integer) from public, anon, authent
 -- supabase/schemas/30_matching/make_offers.sql
 -- Searches again for one required service of a report, at the stage that its response clock has reached.
 --
--- Called by decline, expiry, hand-over and the response clock; the caller holds the report's lock. Locks: the clock.
+-- Called by decline, expiry, release, rematch and the response clock; the caller holds the report's lock. Locks: the
+-- clock.
 
 create or replace function private.make_offers(report public.reports, service_type public.service_type, wanted integer)
 returns integer
@@ -1110,9 +1111,10 @@ begin
             ) as hours
             -- The next such day, and the one a week later when that is today.
             cross join lateral (
-              select local.today + (hours.weekday - local.weekday + 7) % 7 + later.days as local_date
+              select local.today + ahead.days as local_date
               from (values (0), (7)) as later (days)
-              where (hours.weekday - local.weekday + 7) % 7 + later.days <= 7
+              cross join lateral (select (hours.weekday - local.weekday + 7) % 7 + later.days as days) as ahead
+              where ahead.days <= 7
             ) as day
             where p.id <> all (at_any_hour)
             -- Converting to UTC is the costliest step here; without this it is done again for each use.
@@ -1280,10 +1282,7 @@ as $$
 declare
   v_now timestamptz := private.clock();
 begin
-  perform realtime.send(
-    jsonb_build_object('op', 'INSERT', 'table', 'matched_services', 'id', o.id, 'status', o.match_status_type), 'match',
-    'user:' || o.professional_id, true
-  )
+  perform private.broadcast(o.professional_id, 'match', 'INSERT', 'matched_services', o.id, o.match_status_type::text)
   from offered as o;
   insert into public.notifications (user_id, kind, matched_services, created_at)
   select o.professional_id, 'offer_made', o.id, v_now
@@ -1594,7 +1593,7 @@ revoke all on function private.withdraw_offers_of_services(uuid[]) from public, 
 -- supabase/schemas/30_matching/write_offers.sql
 -- Writes the offers for the best candidates: masked facts, rounded score, breakdown.
 --
--- Called by make_offers only. The masked facts are copied here; nothing else of the report is. Locks: none beyond the
+-- Called by ask_candidates only. The masked facts are copied here; nothing else of the report is. Locks: none beyond the
 -- caller's.
 
 create or replace function private.write_offers(

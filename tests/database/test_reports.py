@@ -129,6 +129,8 @@ class TestFields:
             ({"required_services": None}, "required_services"),
             ({"required_services": ["counseling"] * 11}, "required_services"),
             ({"required_services": ["counseling", None]}, "required_services"),
+            ({"required_services": [["counseling"]]}, "required_services"),
+            ({"required_services": [["counseling"], ["medical"]]}, "required_services"),
             ({"incident_type": None}, "incident_type"),
             ({"urgency": None}, "urgency"),
             ({"gender": None}, "gender"),

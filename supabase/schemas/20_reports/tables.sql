@@ -47,8 +47,8 @@ create table public.reports (
   constraint reports_emergency_contact_length check (length(emergency_contact) <= 500),
   constraint reports_preferred_language_clean check (private.is_clean_text(preferred_language, 35)),
   constraint reports_special_needs_short check (private.is_short_list(special_needs, 20, 60)),
-  constraint reports_latitude_range check (abs(latitude) <= 90),
-  constraint reports_longitude_range check (abs(longitude) <= 180),
+  constraint reports_latitude_range check (latitude between -90 and 90),
+  constraint reports_longitude_range check (longitude between -180 and 180),
   constraint reports_place_whole check ((latitude is null) = (longitude is null)),
   constraint reports_place_needs_consent check (consent_location or latitude is null)
 );

@@ -41,6 +41,7 @@ begin
     when new.incident_date < date '1900-01-01' then 'incident_date: before 1900'
     when cardinality(new.required_services) = 0 then 'required_services: at least one'
     when cardinality(new.required_services) > 10 then 'required_services: at most 10'
+    when array_ndims(new.required_services) > 1 then 'required_services: a plain list'
     when array_position(new.required_services, null) is not null then 'required_services: an element is null'
     when not private.is_clean_text(new.survivor_name, 200) then 'survivor_name: one line of at most 200 characters'
     when new.contact_email !~ '^[^@[:space:][:cntrl:]<>",;]+@[^@[:space:][:cntrl:]<>",;]+$'
@@ -51,8 +52,8 @@ begin
     when not private.is_clean_text(new.preferred_language, 35) then 'preferred_language: at most 35 characters'
     when not private.is_short_list(new.special_needs, 20, 60) then 'special_needs: at most 20 words of at most 60 characters'
     when (new.latitude is null) <> (new.longitude is null) then 'latitude and longitude: both or none'
-    when abs(new.latitude) > 90 then 'latitude: between -90 and 90'
-    when abs(new.longitude) > 180 then 'longitude: between -180 and 180'
+    when not new.latitude between -90 and 90 then 'latitude: between -90 and 90'
+    when not new.longitude between -180 and 180 then 'longitude: between -180 and 180'
   end;
   if v_problem is not null then
     perform private.raise_error('invalid_input', v_problem);

@@ -2,7 +2,7 @@
 --
 -- Called by match_report and make_offers; the caller holds the report's lock, so that two searches never offer past each
 -- other. A child's case goes to child specialists; to others only when there is none, and then it is escalated too. When
--- nobody can be asked and nobody is still thinking, it is escalated at once.
+-- nobody can be asked and nobody is still thinking, it is escalated at once. Locks: none beyond the caller's.
 
 create or replace function private.ask_candidates(
   report public.reports, service_type public.service_type, stage integer, wanted integer

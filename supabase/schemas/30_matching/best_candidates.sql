@@ -1,6 +1,6 @@
 -- The best candidates of one required service of a report, scored, best first.
 --
--- Called by make_offers, under the report's lock. Reads only; runs with the rights of its definer callers. Bounded work:
+-- Called by write_offers, under the report's lock. Reads only; runs with the rights of its definer callers. Bounded work:
 -- from each lane at most `candidate_pool` candidates are scored, the nearest ones, the remote ones and the ones that
 -- have waited longest, found by index; only the best of these are asked for their free time. See docs/adr/0005.
 -- One plan is kept for all calls: planning costs more than running.
@@ -59,80 +59,80 @@ begin
     from unnest(v_lanes) with ordinality as l (name, place)
   ),
   pool as (
-    -- In reach of the place, nearest first.
-    (
-      select lane.is_general, near.*
-      from lane
-      cross join lateral (
-        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
-          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
-        from private.matching_lanes as l
-        where v_place is not null and stage < 2
-          and l.lane = lane.name
-          and l.reach operator(extensions.@>) v_place
-          and case stage
-            when 0 then l.place operator(extensions.<->) v_place <= l.coverage_chord
-            else private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_settings.widen_factor
-          end
-          and l.professional_id <> all (v_excluded)
-          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
-        order by l.place operator(extensions.<->) v_place
-        limit v_settings.candidate_pool
-      ) as near
-    )
-    union all
-    -- The radius has been dropped: nearest first, however far.
-    (
-      select lane.is_general, far.*
-      from lane
-      cross join lateral (
-        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
-          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
-        from private.matching_lanes as l
-        where v_place is not null and stage >= 2
-          and l.lane = lane.name
-          and l.place is not null
-          and l.professional_id <> all (v_excluded)
-          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
-        order by l.place operator(extensions.<->) v_place
-        limit v_settings.candidate_pool
-      ) as far
-    )
-    union all
-    -- Remote services reach every place; longest wait first.
-    (
-      select lane.is_general, remote.*
-      from lane
-      cross join lateral (
-        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
-          l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
-        from private.matching_lanes as l
-        where v_place is not null
-          and l.lane = lane.name
-          and l.is_remote
-          and l.professional_id <> all (v_excluded)
-          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
-        order by l.waiting_since
-        limit v_settings.candidate_pool
-      ) as remote
-    )
-    union all
-    -- No place given: everybody, longest wait first.
-    (
-      select lane.is_general, anywhere.*
-      from lane
-      cross join lateral (
-        select l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
-          l.open_cases, l.max_active_cases, l.waiting_since, null::double precision as chord
-        from private.matching_lanes as l
-        where v_place is null
-          and l.lane = lane.name
-          and l.professional_id <> all (v_excluded)
-          and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
-        order by l.waiting_since
-        limit v_settings.candidate_pool
-      ) as anywhere
-    )
+    select l.is_general, l.service_id, l.professional_id, l.is_remote, l.crisis_24_7, l.gender, l.languages, l.specialisations,
+      l.open_cases, l.max_active_cases, l.waiting_since, l.place operator(extensions.<->) v_place as chord
+    from (
+      -- In reach of the place, nearest first.
+      (
+        select lane.is_general, near.*
+        from lane
+        cross join lateral (
+          select l.*
+          from private.matching_lanes as l
+          where v_place is not null and stage < 2
+            and l.lane = lane.name
+            and l.reach operator(extensions.@>) v_place
+            and case stage
+              when 0 then l.place operator(extensions.<->) v_place <= l.coverage_chord
+              else private.sphere_km(l.place operator(extensions.<->) v_place) <= l.coverage_radius_km * v_settings.widen_factor
+            end
+            and l.professional_id <> all (v_excluded)
+            and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+          order by l.place operator(extensions.<->) v_place
+          limit v_settings.candidate_pool
+        ) as near
+      )
+      union all
+      -- The radius has been dropped: nearest first, however far.
+      (
+        select lane.is_general, far.*
+        from lane
+        cross join lateral (
+          select l.*
+          from private.matching_lanes as l
+          where v_place is not null and stage >= 2
+            and l.lane = lane.name
+            and l.place is not null
+            and l.professional_id <> all (v_excluded)
+            and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+          order by l.place operator(extensions.<->) v_place
+          limit v_settings.candidate_pool
+        ) as far
+      )
+      union all
+      -- Remote services reach every place; longest wait first.
+      (
+        select lane.is_general, remote.*
+        from lane
+        cross join lateral (
+          select l.*
+          from private.matching_lanes as l
+          where v_place is not null
+            and l.lane = lane.name
+            and l.is_remote
+            and l.professional_id <> all (v_excluded)
+            and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+          order by l.waiting_since
+          limit v_settings.candidate_pool
+        ) as remote
+      )
+      union all
+      -- No place given: everybody, longest wait first.
+      (
+        select lane.is_general, anywhere.*
+        from lane
+        cross join lateral (
+          select l.*
+          from private.matching_lanes as l
+          where v_place is null
+            and l.lane = lane.name
+            and l.professional_id <> all (v_excluded)
+            and (l.out_of_office_until is null or l.out_of_office_until <= v_now)
+          order by l.waiting_since
+          limit v_settings.candidate_pool
+        ) as anywhere
+      )
+    ) as l
   ),
   boosts as (
     select b.professional_id,

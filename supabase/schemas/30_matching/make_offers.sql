@@ -1,6 +1,7 @@
 -- Searches again for one required service of a report, at the stage that its response clock has reached.
 --
--- Called by decline, expiry, hand-over and the response clock; the caller holds the report's lock. Locks: the clock.
+-- Called by decline, expiry, release, rematch and the response clock; the caller holds the report's lock. Locks: the
+-- clock.
 
 create or replace function private.make_offers(report public.reports, service_type public.service_type, wanted integer)
 returns integer

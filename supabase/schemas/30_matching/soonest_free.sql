@@ -45,9 +45,10 @@ begin
             ) as hours
             -- The next such day, and the one a week later when that is today.
             cross join lateral (
-              select local.today + (hours.weekday - local.weekday + 7) % 7 + later.days as local_date
+              select local.today + ahead.days as local_date
               from (values (0), (7)) as later (days)
-              where (hours.weekday - local.weekday + 7) % 7 + later.days <= 7
+              cross join lateral (select (hours.weekday - local.weekday + 7) % 7 + later.days as days) as ahead
+              where ahead.days <= 7
             ) as day
             where p.id <> all (at_any_hour)
             -- Converting to UTC is the costliest step here; without this it is done again for each use.

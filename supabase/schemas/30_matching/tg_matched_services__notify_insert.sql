@@ -13,10 +13,7 @@ as $$
 declare
   v_now timestamptz := private.clock();
 begin
-  perform realtime.send(
-    jsonb_build_object('op', 'INSERT', 'table', 'matched_services', 'id', o.id, 'status', o.match_status_type), 'match',
-    'user:' || o.professional_id, true
-  )
+  perform private.broadcast(o.professional_id, 'match', 'INSERT', 'matched_services', o.id, o.match_status_type::text)
   from offered as o;
   insert into public.notifications (user_id, kind, matched_services, created_at)
   select o.professional_id, 'offer_made', o.id, v_now

@@ -1,6 +1,6 @@
 -- Writes the offers for the best candidates: masked facts, rounded score, breakdown.
 --
--- Called by make_offers only. The masked facts are copied here; nothing else of the report is. Locks: none beyond the
+-- Called by ask_candidates only. The masked facts are copied here; nothing else of the report is. Locks: none beyond the
 -- caller's.
 
 create or replace function private.write_offers(

@@ -15,17 +15,14 @@ declare
   v_hand_over public.hand_overs;
 begin
   if new.match_status_type = 'accepted' then
-    -- Hardly any acceptance ends a hand-over, and an insert of nothing still prepares for one.
-    if exists (
-      select 1
-      from public.hand_overs as h
-      where h.offered_match = new.id and h.status = 'completed' and h.finished_at = new.responded_at and h.share_notes
-    ) then
+    select h.* into v_hand_over
+    from public.hand_overs as h
+    where h.offered_match = new.id and h.status = 'completed' and h.finished_at = new.responded_at and h.share_notes;
+    if found then
       insert into public.case_notes (matched_services, professional_id, body)
       select new.id, new.professional_id, n.body
-      from public.hand_overs as h
-      join public.case_notes as n on n.matched_services = h.matched_services and n.professional_id = h.from_professional_id
-      where h.offered_match = new.id and h.status = 'completed' and h.finished_at = new.responded_at and h.share_notes
+      from public.case_notes as n
+      where n.matched_services = v_hand_over.matched_services and n.professional_id = v_hand_over.from_professional_id
       order by n.created_at;
     end if;
     return null;

@@ -14,10 +14,7 @@ as $$
 declare
   v_now timestamptz := private.clock();
 begin
-  perform realtime.send(
-    jsonb_build_object('op', 'INSERT', 'table', 'notifications', 'id', n.id, 'status', n.kind), 'notification',
-    'user:' || n.user_id, true
-  )
+  perform private.broadcast(n.user_id, 'notification', 'INSERT', 'notifications', n.id, n.kind)
   from delivered as n;
   insert into private.outbox_jobs (kind, dedupe_key, priority, notification_id, run_at)
   select case when r.user_id = n.user_id and r.contact_preference = 'sms' and r.contact_phone is not null then 'sms' else 'mail' end,
