@@ -189,7 +189,7 @@ revoke all on function private.appointment_facts(public.appointments) from publi
 -- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out; of an ordering
 -- key the oldest alone. A job never settled in all its attempts is dead: it probably kills its worker. Definer: the outbox
 -- is private. Locks: the rows taken, skipping locked ones. Planned once, as planning costs more than the claim, and for
--- indexes: the queue is empty when a connection plans and full when it works; by statistics it would be read whole.
+-- indexes: docs/adr/0010.
 
 create or replace function private.claim_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[])
 returns table (
@@ -202,8 +202,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
+set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := private.clock();
@@ -227,30 +226,28 @@ begin
   end if;
 
   return query
-  with due as materialized (
-    select j.id
-    from private.outbox_jobs as j
-    where j.state = 'pending' and j.run_at <= v_now
-      and (claim_jobs.kinds is null or j.kind = any (claim_jobs.kinds))
-      and (j.ordering_key is null or not exists (
-        select 1
-        from private.outbox_jobs as other
-        where other.ordering_key = j.ordering_key and other.id <> j.id and other.state in ('pending', 'running')
-          -- A dead job that is retried is older than one that runs already. One that waits to look again holds nobody up.
-          and (
-            (other.id < j.id and not (other.looks_again and other.run_at > v_now))
-            or (other.state = 'running' and other.leased_until > v_now)
-          )
-      ))
-    order by j.priority, j.id
-    limit claim_jobs.max_jobs
-    for update skip locked
-  )
   update private.outbox_jobs as j
   set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), worker_id = claim_jobs.worker_id,
     leased_until = v_now + claim_jobs.lease_seconds * interval '1 second'
-  from due
-  where j.id = due.id
+  where j.id = any (array(
+    select due.id
+    from private.outbox_jobs as due
+    where due.state = 'pending' and due.run_at <= v_now
+      and (claim_jobs.kinds is null or due.kind = any (claim_jobs.kinds))
+      and (due.ordering_key is null or not exists (
+        select 1
+        from private.outbox_jobs as other
+        where other.ordering_key = due.ordering_key and other.id <> due.id and other.state in ('pending', 'running')
+          -- A dead job that is retried is older than one that runs already. One that waits to look again holds nobody up.
+          and (
+            (other.id < due.id and not (other.looks_again and other.run_at > v_now))
+            or (other.state = 'running' and other.leased_until > v_now)
+          )
+      ))
+    order by due.priority, due.id
+    limit claim_jobs.max_jobs
+    for update skip locked
+  ))
   returning j.id, j.kind::text, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
     case when j.looks_again then j.run_at else j.created_at end;
 end;
@@ -331,8 +328,7 @@ revoke all on function private.client_mail_context(private.outbox_jobs) from pub
 -- A job is done: its result is kept, and a calendar's mapping with it, in one transaction.
 --
 -- Called by the worker that holds the lease; repeated with the same token, it changes nothing. Definer: the outbox is
--- private. Locks: the job. It is planned for indexes: the queue is empty when a connection plans and full when it works,
--- so that a plan by statistics would read the whole table.
+-- private. Locks: the job. Planned for indexes: docs/adr/0010.
 
 create or replace function private.complete_job(job_id bigint, lease_token uuid, result jsonb)
 returns void
@@ -346,11 +342,11 @@ declare
   v_job private.outbox_jobs;
 begin
   perform private.require_service_role();
-  if exists (
-    select 1
+  if (
+    select j.state
     from private.outbox_jobs as j
-    where j.id = complete_job.job_id and j.lease_token = complete_job.lease_token and j.state = 'done'
-  ) then
+    where j.id = complete_job.job_id and j.lease_token = complete_job.lease_token
+  ) = 'done' then
     return;
   end if;
   if pg_column_size(result) > 8192 then
@@ -390,8 +386,8 @@ grant execute on function public.complete_job(bigint, uuid, jsonb) to service_ro
 -- Many jobs are done: each is settled as by complete_job, all in one transaction.
 --
 -- Called by the worker. A stale lease is an answer and no error. Definer: the outbox is private. Locks: the jobs, in the
--- order of their ids; then what complete_job locks, in the order of the connections. It is planned for indexes: the queue
--- is empty when a connection plans and full when it works, so that a plan by statistics would read the whole table.
+-- order of their ids; then what complete_job locks, in the order of the connections. Planned once, for indexes:
+-- docs/adr/0010.
 
 create or replace function private.complete_jobs(settlements jsonb)
 returns table (job_id bigint, is_settled boolean)
@@ -401,26 +397,24 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
+set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := private.clock();
+  v_ids bigint[];
+  v_tokens uuid[];
+  v_results jsonb[];
   v_settled bigint[];
 begin
   perform private.require_service_role();
-  with given as materialized (
-    select g.job_id as id, g.lease_token as token, g.result
-    from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
-    order by g.job_id
-  ), ordinary as (
+  select array_agg(g.job_id), array_agg(g.lease_token), array_agg(g.result) into v_ids, v_tokens, v_results
+  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb);
+  with ordinary as (
     update private.outbox_jobs as j
-    set state = 'done', result = g.result, last_error = null, finished_at = v_now, leased_until = null
-    from given as g
-    where j.id = g.id and j.lease_token = g.token
-      -- Written so that it does not invite the index of leases, and a walk through all of them for each job.
+    set state = 'done', result = v_results[array_position(v_ids, j.id)], last_error = null, finished_at = v_now, leased_until = null
+    where j.id = any (v_ids) and j.lease_token = v_tokens[array_position(v_ids, j.id)]
       and coalesce(j.state, '') = 'running'
-      and j.kind in ('mail', 'sms', 'probe') and coalesce(pg_column_size(g.result) <= 8192, true)
+      and j.kind in ('mail', 'sms', 'probe') and coalesce(pg_column_size(v_results[array_position(v_ids, j.id)]) <= 8192, true)
     returning j.id
   )
   select array_agg(o.id) into v_settled from ordinary as o;
@@ -432,20 +426,18 @@ begin
 
   perform private.complete_job(special.id, special.lease_token, special.result)
   from (
-    select j.id, j.lease_token, g.result
+    select j.id, j.lease_token, v_results[array_position(v_ids, j.id)] as result
     from private.outbox_jobs as j
-    join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
-      on g.job_id = j.id and g.lease_token = j.lease_token
-    where j.state = 'running'
+    where j.id = any (v_ids) and j.lease_token = v_tokens[array_position(v_ids, j.id)] and coalesce(j.state, '') = 'running'
     order by j.connection_id, j.id
   ) as special;
 
   return query
-  select g.job_id, exists (
-    select 1
+  select g.job_id, coalesce((
+    select j.state = 'done'
     from private.outbox_jobs as j
-    where j.id = g.job_id and j.lease_token = g.lease_token and j.state = 'done'
-  )
+    where j.id = g.job_id and j.lease_token = g.lease_token
+  ), false)
   from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid);
 end;
 $$;
@@ -473,6 +465,7 @@ grant execute on function public.complete_jobs(jsonb) to service_role;
 -- A worker that is still busy keeps its job.
 --
 -- Called by the worker that holds the lease. Definer: the outbox is private. Locks: the job.
+-- Planned for indexes: docs/adr/0010.
 
 create or replace function private.extend_lease(job_id bigint, lease_token uuid, lease_seconds integer)
 returns timestamptz
@@ -480,6 +473,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_seqscan = off
 as $$
 declare
   v_job private.outbox_jobs;
@@ -519,7 +513,7 @@ grant execute on function public.extend_lease(bigint, uuid, integer) to service_
 --
 -- Called by the worker that holds the lease. Without retry_in_seconds the error is permanent; the last attempt is final
 -- too. `error` is a stable symbol, so that no provider's text reaches the database. Definer: the outbox is private.
--- Locks: the job.
+-- Locks: the job. Planned for indexes: docs/adr/0010.
 
 create or replace function private.fail_job(job_id bigint, lease_token uuid, error text, retry_in_seconds numeric)
 returns text
@@ -527,6 +521,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_seqscan = off
 as $$
 declare
   v_job private.outbox_jobs;
@@ -645,7 +640,8 @@ grant execute on function public.job_context(bigint, uuid) to service_role;
 -- What many claimed jobs mean right now, in one call.
 --
 -- Called by the worker, as job_context. A stale lease is an answer here and no error, so that it does not cost the others
--- theirs. Definer: as job_context. Locks: the jobs, in the order of their ids.
+-- theirs. Definer: as job_context. Locks: the jobs, in the order of their ids. Planned for indexes:
+-- docs/adr/0010.
 
 create or replace function private.job_contexts(leases jsonb)
 returns table (job_id bigint, context jsonb)
@@ -653,6 +649,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_seqscan = off
 as $$
 begin
   perform private.require_service_role();
@@ -663,8 +660,8 @@ begin
   ), held as materialized (
     select j.id, j.lease_token as token
     from private.outbox_jobs as j
-    join given as g on g.id = j.id and g.token = j.lease_token
-    where j.state = 'running'
+    where j.id = any (array(select g.id from given as g)) and coalesce(j.state, '') = 'running'
+      and exists (select 1 from given as g where g.id = j.id and g.token = j.lease_token)
     order by j.id
     for no key update of j
   )
@@ -696,8 +693,8 @@ grant execute on function public.job_contexts(jsonb) to service_role;
 -- The job of a current lease, locked; a stale lease is refused.
 --
 -- Called first by every function that settles, extends or reads a job. A worker that stalled and lost its lease can
--- change nothing, because the next claim drew another token. Locks: the job. It is planned for indexes: the queue is empty
--- when a connection plans and full when it works, so that a plan by statistics would read the whole table.
+-- change nothing, because the next claim drew another token. Locks: the job. Planned for indexes:
+-- docs/adr/0010.
 
 create or replace function private.leased_job(job_id bigint, lease_token uuid)
 returns private.outbox_jobs
@@ -713,7 +710,7 @@ begin
   perform private.require_service_role();
   select j.* into v_job
   from private.outbox_jobs as j
-  where j.id = leased_job.job_id and j.lease_token = leased_job.lease_token and j.state = 'running'
+  where j.id = leased_job.job_id and j.lease_token = leased_job.lease_token and coalesce(j.state, '') = 'running'
   for no key update;
   if not found then
     perform private.raise_error(
@@ -992,15 +989,16 @@ begin
   perform private.require_service_role();
   return (
     select jsonb_build_object(
-      'pending', count(*) filter (where j.state = 'pending'),
-      'running', count(*) filter (where j.state = 'running'),
+      'pending', count(*),
+      -- Each state is counted by the index of its own: in one scan of both, the jobs that are kept would be read too.
+      'running', (select count(*) from private.outbox_jobs as r where r.state = 'running'),
       'dead', (select count(*) from private.outbox_jobs as d where d.state = 'dead'),
       'oldest_pending_seconds', coalesce(
-        extract(epoch from private.clock() - min(j.run_at) filter (where j.state = 'pending' and j.run_at <= private.clock())), 0
+        extract(epoch from private.clock() - min(j.run_at) filter (where j.run_at <= private.clock())), 0
       )
     )
     from private.outbox_jobs as j
-    where j.state in ('pending', 'running')
+    where j.state = 'pending'
   );
 end;
 $$;
@@ -1026,7 +1024,7 @@ grant execute on function public.outbox_statistics() to service_role;
 -- Done jobs go when they are old; what they were about stays known, so that it is never queued again.
 --
 -- Called by run_due_timers, for a bounded number of jobs. Dead ones stay until somebody has looked at them. Locks: the
--- jobs.
+-- jobs. Planned for indexes: docs/adr/0010.
 
 create or replace function private.prune_jobs(max_jobs integer)
 returns integer
@@ -1034,19 +1032,23 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
 as $$
 declare
+  v_kept_since timestamptz := (
+    select private.clock() - s.job_retention_days * interval '1 day' from private.message_settings as s
+  );
   v_count integer;
 begin
   with pruned as (
     delete from private.outbox_jobs as j
     where j.id = any (array(
       select d.id
-      from private.outbox_jobs as d, private.message_settings as s
-      where d.state = 'done' and d.finished_at < private.clock() - s.job_retention_days * interval '1 day'
+      from private.outbox_jobs as d
+      where d.state = 'done' and d.finished_at < v_kept_since
       order by d.finished_at
       limit prune_jobs.max_jobs
-      for update of d skip locked
+      for update skip locked
     ))
     returning j.dedupe_key
   )

@@ -585,6 +585,61 @@ class TestMailContext:
         assert professional
 
 
+class TestCost:
+    """A worker plans when the queue is empty, and keeps the plan while it fills: no call may then read all that is there."""
+
+    @pytest.fixture
+    def filled(self, cases: Cases, jobs: Jobs) -> None:
+        """A queue of which everything was planned when it held one job, and which now keeps a thousand done ones."""
+        jobs.add()
+        cases.sql.execute("analyze private.outbox_jobs")
+        # Functions keep a general plan from the sixth call on.
+        for _ in range(8):
+            self.work_through(jobs, 3)
+            cases.run_due_timers()
+        cases.sql.execute(
+            "insert into private.outbox_jobs (kind, dedupe_key, run_at, state, lease_token, finished_at)"
+            " select 'probe', 'done:' || n, private.clock(), 'done', gen_random_uuid(), private.clock()"
+            " from generate_series(1, 1000) as n"
+        )
+
+    def work_through(self, jobs: Jobs, count: int) -> None:
+        """Claim, read, extend and settle, alone and together."""
+        for _ in range(count):
+            jobs.add(kind="probe")
+        failing, alone, *others = jobs.claim()
+        jobs.fail(failing)
+        jobs.context(alone)
+        jobs.extend(alone)
+        jobs.complete(alone)
+        leases = [{"job_id": job["job_id"], "lease_token": str(job["lease_token"])} for job in others]
+        jobs.worker.execute("select * from public.job_contexts(%s)", (Jsonb(leases),))
+        # One that is stale sends the rest the long way.
+        stale = {"job_id": alone["job_id"], "lease_token": str(uuid.uuid4())}
+        for settlements in (leases[1:], [stale, *leases[:1]]):
+            jobs.worker.execute("select * from public.complete_jobs(%s)", (Jsonb(settlements),))
+
+    def rows_read(self, cases: Cases) -> int:
+        """Rows of the outbox that this transaction has read so far."""
+        read: int = cases.one(
+            "select seq_tup_read + idx_tup_fetch as read from pg_stat_xact_all_tables"
+            " where relid = 'private.outbox_jobs'::regclass"
+        )["read"]
+        return read
+
+    @pytest.mark.usefixtures("filled")
+    def test_working_through_a_few_jobs_reads_a_few_rows(self, cases: Cases, jobs: Jobs) -> None:
+        before = self.rows_read(cases)
+        self.work_through(jobs, 10)
+        assert 10 < self.rows_read(cases) - before < 150
+
+    @pytest.mark.usefixtures("filled")
+    def test_the_timers_read_no_job_that_is_kept(self, cases: Cases) -> None:
+        before = self.rows_read(cases)
+        cases.run_due_timers()
+        assert self.rows_read(cases) - before < 50
+
+
 def test_a_change_that_is_undone_queues_nothing(committed: Cases, database: Database) -> None:
     professional = committed.professional()
     offer = committed.offer(committed.file_report(committed.survivor()), professional)

@@ -3,7 +3,7 @@
 -- Called by the worker. Due are pending jobs whose time has come and running ones whose lease has run out; of an ordering
 -- key the oldest alone. A job never settled in all its attempts is dead: it probably kills its worker. Definer: the outbox
 -- is private. Locks: the rows taken, skipping locked ones. Planned once, as planning costs more than the claim, and for
--- indexes: the queue is empty when a connection plans and full when it works; by statistics it would be read whole.
+-- indexes: docs/adr/0010.
 
 create or replace function private.claim_jobs(worker_id text, max_jobs integer, lease_seconds integer, kinds text[])
 returns table (
@@ -16,8 +16,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
+set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := private.clock();
@@ -41,30 +40,28 @@ begin
   end if;
 
   return query
-  with due as materialized (
-    select j.id
-    from private.outbox_jobs as j
-    where j.state = 'pending' and j.run_at <= v_now
-      and (claim_jobs.kinds is null or j.kind = any (claim_jobs.kinds))
-      and (j.ordering_key is null or not exists (
-        select 1
-        from private.outbox_jobs as other
-        where other.ordering_key = j.ordering_key and other.id <> j.id and other.state in ('pending', 'running')
-          -- A dead job that is retried is older than one that runs already. One that waits to look again holds nobody up.
-          and (
-            (other.id < j.id and not (other.looks_again and other.run_at > v_now))
-            or (other.state = 'running' and other.leased_until > v_now)
-          )
-      ))
-    order by j.priority, j.id
-    limit claim_jobs.max_jobs
-    for update skip locked
-  )
   update private.outbox_jobs as j
   set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), worker_id = claim_jobs.worker_id,
     leased_until = v_now + claim_jobs.lease_seconds * interval '1 second'
-  from due
-  where j.id = due.id
+  where j.id = any (array(
+    select due.id
+    from private.outbox_jobs as due
+    where due.state = 'pending' and due.run_at <= v_now
+      and (claim_jobs.kinds is null or due.kind = any (claim_jobs.kinds))
+      and (due.ordering_key is null or not exists (
+        select 1
+        from private.outbox_jobs as other
+        where other.ordering_key = due.ordering_key and other.id <> due.id and other.state in ('pending', 'running')
+          -- A dead job that is retried is older than one that runs already. One that waits to look again holds nobody up.
+          and (
+            (other.id < due.id and not (other.looks_again and other.run_at > v_now))
+            or (other.state = 'running' and other.leased_until > v_now)
+          )
+      ))
+    order by due.priority, due.id
+    limit claim_jobs.max_jobs
+    for update skip locked
+  ))
   returning j.id, j.kind::text, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
     case when j.looks_again then j.run_at else j.created_at end;
 end;

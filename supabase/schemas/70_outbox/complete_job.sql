@@ -1,8 +1,7 @@
 -- A job is done: its result is kept, and a calendar's mapping with it, in one transaction.
 --
 -- Called by the worker that holds the lease; repeated with the same token, it changes nothing. Definer: the outbox is
--- private. Locks: the job. It is planned for indexes: the queue is empty when a connection plans and full when it works,
--- so that a plan by statistics would read the whole table.
+-- private. Locks: the job. Planned for indexes: docs/adr/0010.
 
 create or replace function private.complete_job(job_id bigint, lease_token uuid, result jsonb)
 returns void
@@ -16,11 +15,11 @@ declare
   v_job private.outbox_jobs;
 begin
   perform private.require_service_role();
-  if exists (
-    select 1
+  if (
+    select j.state
     from private.outbox_jobs as j
-    where j.id = complete_job.job_id and j.lease_token = complete_job.lease_token and j.state = 'done'
-  ) then
+    where j.id = complete_job.job_id and j.lease_token = complete_job.lease_token
+  ) = 'done' then
     return;
   end if;
   if pg_column_size(result) > 8192 then

@@ -1,8 +1,8 @@
 -- Many jobs are done: each is settled as by complete_job, all in one transaction.
 --
 -- Called by the worker. A stale lease is an answer and no error. Definer: the outbox is private. Locks: the jobs, in the
--- order of their ids; then what complete_job locks, in the order of the connections. It is planned for indexes: the queue
--- is empty when a connection plans and full when it works, so that a plan by statistics would read the whole table.
+-- order of their ids; then what complete_job locks, in the order of the connections. Planned once, for indexes:
+-- docs/adr/0010.
 
 create or replace function private.complete_jobs(settlements jsonb)
 returns table (job_id bigint, is_settled boolean)
@@ -12,26 +12,24 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
+set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := private.clock();
+  v_ids bigint[];
+  v_tokens uuid[];
+  v_results jsonb[];
   v_settled bigint[];
 begin
   perform private.require_service_role();
-  with given as materialized (
-    select g.job_id as id, g.lease_token as token, g.result
-    from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
-    order by g.job_id
-  ), ordinary as (
+  select array_agg(g.job_id), array_agg(g.lease_token), array_agg(g.result) into v_ids, v_tokens, v_results
+  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb);
+  with ordinary as (
     update private.outbox_jobs as j
-    set state = 'done', result = g.result, last_error = null, finished_at = v_now, leased_until = null
-    from given as g
-    where j.id = g.id and j.lease_token = g.token
-      -- Written so that it does not invite the index of leases, and a walk through all of them for each job.
+    set state = 'done', result = v_results[array_position(v_ids, j.id)], last_error = null, finished_at = v_now, leased_until = null
+    where j.id = any (v_ids) and j.lease_token = v_tokens[array_position(v_ids, j.id)]
       and coalesce(j.state, '') = 'running'
-      and j.kind in ('mail', 'sms', 'probe') and coalesce(pg_column_size(g.result) <= 8192, true)
+      and j.kind in ('mail', 'sms', 'probe') and coalesce(pg_column_size(v_results[array_position(v_ids, j.id)]) <= 8192, true)
     returning j.id
   )
   select array_agg(o.id) into v_settled from ordinary as o;
@@ -43,20 +41,18 @@ begin
 
   perform private.complete_job(special.id, special.lease_token, special.result)
   from (
-    select j.id, j.lease_token, g.result
+    select j.id, j.lease_token, v_results[array_position(v_ids, j.id)] as result
     from private.outbox_jobs as j
-    join jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb)
-      on g.job_id = j.id and g.lease_token = j.lease_token
-    where j.state = 'running'
+    where j.id = any (v_ids) and j.lease_token = v_tokens[array_position(v_ids, j.id)] and coalesce(j.state, '') = 'running'
     order by j.connection_id, j.id
   ) as special;
 
   return query
-  select g.job_id, exists (
-    select 1
+  select g.job_id, coalesce((
+    select j.state = 'done'
     from private.outbox_jobs as j
-    where j.id = g.job_id and j.lease_token = g.lease_token and j.state = 'done'
-  )
+    where j.id = g.job_id and j.lease_token = g.lease_token
+  ), false)
   from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid);
 end;
 $$;

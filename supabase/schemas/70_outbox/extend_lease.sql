@@ -1,6 +1,7 @@
 -- A worker that is still busy keeps its job.
 --
 -- Called by the worker that holds the lease. Definer: the outbox is private. Locks: the job.
+-- Planned for indexes: docs/adr/0010.
 
 create or replace function private.extend_lease(job_id bigint, lease_token uuid, lease_seconds integer)
 returns timestamptz
@@ -8,6 +9,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_seqscan = off
 as $$
 declare
   v_job private.outbox_jobs;

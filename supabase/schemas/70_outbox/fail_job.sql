@@ -2,7 +2,7 @@
 --
 -- Called by the worker that holds the lease. Without retry_in_seconds the error is permanent; the last attempt is final
 -- too. `error` is a stable symbol, so that no provider's text reaches the database. Definer: the outbox is private.
--- Locks: the job.
+-- Locks: the job. Planned for indexes: docs/adr/0010.
 
 create or replace function private.fail_job(job_id bigint, lease_token uuid, error text, retry_in_seconds numeric)
 returns text
@@ -10,6 +10,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_seqscan = off
 as $$
 declare
   v_job private.outbox_jobs;

@@ -1,7 +1,8 @@
 -- What many claimed jobs mean right now, in one call.
 --
 -- Called by the worker, as job_context. A stale lease is an answer here and no error, so that it does not cost the others
--- theirs. Definer: as job_context. Locks: the jobs, in the order of their ids.
+-- theirs. Definer: as job_context. Locks: the jobs, in the order of their ids. Planned for indexes:
+-- docs/adr/0010.
 
 create or replace function private.job_contexts(leases jsonb)
 returns table (job_id bigint, context jsonb)
@@ -9,6 +10,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_seqscan = off
 as $$
 begin
   perform private.require_service_role();
@@ -19,8 +21,8 @@ begin
   ), held as materialized (
     select j.id, j.lease_token as token
     from private.outbox_jobs as j
-    join given as g on g.id = j.id and g.token = j.lease_token
-    where j.state = 'running'
+    where j.id = any (array(select g.id from given as g)) and coalesce(j.state, '') = 'running'
+      and exists (select 1 from given as g where g.id = j.id and g.token = j.lease_token)
     order by j.id
     for no key update of j
   )

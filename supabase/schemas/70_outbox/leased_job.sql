@@ -1,8 +1,8 @@
 -- The job of a current lease, locked; a stale lease is refused.
 --
 -- Called first by every function that settles, extends or reads a job. A worker that stalled and lost its lease can
--- change nothing, because the next claim drew another token. Locks: the job. It is planned for indexes: the queue is empty
--- when a connection plans and full when it works, so that a plan by statistics would read the whole table.
+-- change nothing, because the next claim drew another token. Locks: the job. Planned for indexes:
+-- docs/adr/0010.
 
 create or replace function private.leased_job(job_id bigint, lease_token uuid)
 returns private.outbox_jobs
@@ -18,7 +18,7 @@ begin
   perform private.require_service_role();
   select j.* into v_job
   from private.outbox_jobs as j
-  where j.id = leased_job.job_id and j.lease_token = leased_job.lease_token and j.state = 'running'
+  where j.id = leased_job.job_id and j.lease_token = leased_job.lease_token and coalesce(j.state, '') = 'running'
   for no key update;
   if not found then
     perform private.raise_error(

@@ -1,7 +1,7 @@
 -- Done jobs go when they are old; what they were about stays known, so that it is never queued again.
 --
 -- Called by run_due_timers, for a bounded number of jobs. Dead ones stay until somebody has looked at them. Locks: the
--- jobs.
+-- jobs. Planned for indexes: docs/adr/0010.
 
 create or replace function private.prune_jobs(max_jobs integer)
 returns integer
@@ -9,19 +9,23 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
 as $$
 declare
+  v_kept_since timestamptz := (
+    select private.clock() - s.job_retention_days * interval '1 day' from private.message_settings as s
+  );
   v_count integer;
 begin
   with pruned as (
     delete from private.outbox_jobs as j
     where j.id = any (array(
       select d.id
-      from private.outbox_jobs as d, private.message_settings as s
-      where d.state = 'done' and d.finished_at < private.clock() - s.job_retention_days * interval '1 day'
+      from private.outbox_jobs as d
+      where d.state = 'done' and d.finished_at < v_kept_since
       order by d.finished_at
       limit prune_jobs.max_jobs
-      for update of d skip locked
+      for update skip locked
     ))
     returning j.dedupe_key
   )
