@@ -22,6 +22,7 @@ from sauti_sync import event_loop
 _BATCH = 100
 _LATENCY_AIM = 25.0
 _SPACING_SECONDS = 0.02
+_SETTLED_SECONDS = 1.5
 _PATIENCE_SECONDS = 60.0
 
 
@@ -137,7 +138,7 @@ def _latency(bench: Bench, url: str, count: int, spacing: float) -> tuple[list[f
         while not handled:  # the worker is up when it has done the job that waited for it
             await asyncio.sleep(0.01)
         # What the worker still does at its start is not to be measured.
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(_SETTLED_SECONDS)
         committed.update(await asyncio.get_running_loop().run_in_executor(None, _commits, bench, url, count, spacing))
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while len(handled) <= count and time.monotonic() < deadline:
