@@ -7,7 +7,7 @@ bounds them not at all. Tables are logged, and what became of a job is on the di
 
 What ours does besides: a claim is a lease with a token of its own, without which nobody settles; the same dedupe key is
 queued once; jobs of one ordering key run one after the other; a claim of a kind that changes things outside is on the
-disk before its job begins, which that of a no-op need not be. Under load up to a hundred jobs are settled in one commit.
+disk before its job begins, which that of a no-op need not be. Under load many jobs are settled in one commit.
 """
 
 from __future__ import annotations

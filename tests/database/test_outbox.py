@@ -586,7 +586,7 @@ class TestMailContext:
 
 
 class TestCost:
-    """A worker plans when the queue is empty, and keeps the plan while it fills: no call may then read all that is there."""
+    """A worker plans when the queue is empty and keeps the plan while it fills: no call may then read all there is."""
 
     @pytest.fixture
     def filled(self, cases: Cases, jobs: Jobs) -> None:
