@@ -161,11 +161,11 @@ class RpcQueue:
         if len(jobs) == 1:
             return [await self.call("job_context", job_id=jobs[0].job_id, lease_token=jobs[0].lease_token)]
         leases = [{"job_id": job.job_id, "lease_token": job.lease_token} for job in jobs]
-        return _by_job(jobs, await self.call("job_contexts", leases=leases), "context")
+        return _by_lease(jobs, await self.call("job_contexts", leases=leases), "context")
 
     async def _complete_all(self, settlements: Sequence[tuple[Job, Json]]) -> list[bool]:
         jobs = [job for job, _ in settlements]
-        return _by_job(jobs, await self.call("complete_jobs", settlements=_settlements(settlements)), "is_settled")
+        return _by_lease(jobs, await self.call("complete_jobs", settlements=_settlements(settlements)), "is_settled")
 
 
 class DataApiQueue(RpcQueue):
@@ -233,9 +233,10 @@ def _moment(value: str | datetime) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
 
 
-def _by_job(jobs: Sequence[Job], rows: Any, column: str) -> list[Any]:
+def _by_lease(jobs: Sequence[Job], rows: Any, column: str) -> list[Any]:
+    """The answers in the order of the jobs; an old lease of a job may be asked about beside its present one."""
     try:
-        found = {int(row["job_id"]): row[column] for row in rows}
-        return [found[job.job_id] for job in jobs]
+        found = {str(row["lease_token"]): row[column] for row in rows}
+        return [found[job.lease_token] for job in jobs]
     except (LookupError, TypeError, ValueError):
         raise QueueRefused("malformed_answer", 200) from None

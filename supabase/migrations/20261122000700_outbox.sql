@@ -390,7 +390,7 @@ grant execute on function public.complete_job(bigint, uuid, jsonb) to service_ro
 -- docs/adr/0010.
 
 create or replace function private.complete_jobs(settlements jsonb)
-returns table (job_id bigint, is_settled boolean)
+returns table (job_id bigint, lease_token uuid, is_settled boolean)
 language plpgsql
 volatile
 security definer
@@ -404,41 +404,40 @@ declare
   v_ids bigint[];
   v_tokens uuid[];
   v_results jsonb[];
-  v_settled bigint[];
+  v_settled integer;
 begin
   perform private.require_service_role();
+  -- A worker may hold an old lease of a job beside its present one: what is given for a job is found by the token.
   select array_agg(g.job_id), array_agg(g.lease_token), array_agg(g.result) into v_ids, v_tokens, v_results
   from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid, result jsonb);
-  with ordinary as (
-    update private.outbox_jobs as j
-    set state = 'done', result = v_results[array_position(v_ids, j.id)], last_error = null, finished_at = v_now, leased_until = null
-    where j.id = any (v_ids) and j.lease_token = v_tokens[array_position(v_ids, j.id)]
-      and coalesce(j.state, '') = 'running'
-      and j.kind in ('mail', 'sms', 'probe') and coalesce(pg_column_size(v_results[array_position(v_ids, j.id)]) <= 8192, true)
-    returning j.id
-  )
-  select array_agg(o.id) into v_settled from ordinary as o;
+  update private.outbox_jobs as j
+  set state = 'done', result = v_results[array_position(v_tokens, j.lease_token)], last_error = null, finished_at = v_now,
+    leased_until = null
+  where j.id = any (v_ids) and v_ids[array_position(v_tokens, j.lease_token)] = j.id and coalesce(j.state, '') = 'running'
+    and j.kind in ('mail', 'sms', 'probe')
+    and coalesce(pg_column_size(v_results[array_position(v_tokens, j.lease_token)]) <= 8192, true);
+  get diagnostics v_settled = row_count;
 
-  if cardinality(v_settled) = jsonb_array_length(settlements) then
-    return query select s.id, true from unnest(v_settled) as s (id);
+  if v_settled = jsonb_array_length(settlements) then
+    return query select g.job_id, g.lease_token, true from unnest(v_ids, v_tokens) as g (job_id, lease_token);
     return;
   end if;
 
   perform private.complete_job(special.id, special.lease_token, special.result)
   from (
-    select j.id, j.lease_token, v_results[array_position(v_ids, j.id)] as result
+    select j.id, j.lease_token, v_results[array_position(v_tokens, j.lease_token)] as result
     from private.outbox_jobs as j
-    where j.id = any (v_ids) and j.lease_token = v_tokens[array_position(v_ids, j.id)] and coalesce(j.state, '') = 'running'
+    where j.id = any (v_ids) and v_ids[array_position(v_tokens, j.lease_token)] = j.id and coalesce(j.state, '') = 'running'
     order by j.connection_id, j.id
   ) as special;
 
   return query
-  select g.job_id, coalesce((
+  select g.job_id, g.lease_token, coalesce((
     select j.state = 'done'
     from private.outbox_jobs as j
     where j.id = g.job_id and j.lease_token = g.lease_token
   ), false)
-  from jsonb_to_recordset(settlements) as g (job_id bigint, lease_token uuid);
+  from unnest(v_ids, v_tokens) as g (job_id, lease_token);
 end;
 $$;
 comment on function private.complete_jobs(jsonb) is 'Definer: the outbox is private. The caller must be the worker and hold the leases.';
@@ -446,7 +445,7 @@ revoke all on function private.complete_jobs(jsonb) from public, anon, authentic
 grant execute on function private.complete_jobs(jsonb) to service_role;
 
 create or replace function public.complete_jobs(settlements jsonb)
-returns table (job_id bigint, is_settled boolean)
+returns table (job_id bigint, lease_token uuid, is_settled boolean)
 language plpgsql
 volatile
 security invoker
@@ -644,7 +643,7 @@ grant execute on function public.job_context(bigint, uuid) to service_role;
 -- docs/adr/0010.
 
 create or replace function private.job_contexts(leases jsonb)
-returns table (job_id bigint, context jsonb)
+returns table (job_id bigint, lease_token uuid, context jsonb)
 language plpgsql
 volatile
 security definer
@@ -665,9 +664,9 @@ begin
     order by j.id
     for no key update of j
   )
-  select g.id, case when h.id is null then '{"state": "lost"}'::jsonb else private.job_context(h.id, h.token) end
+  select g.id, g.token, case when h.id is null then '{"state": "lost"}'::jsonb else private.job_context(h.id, h.token) end
   from given as g
-  left join held as h on h.id = g.id
+  left join held as h on h.id = g.id and h.token = g.token
   order by g.id;
 end;
 $$;
@@ -676,7 +675,7 @@ revoke all on function private.job_contexts(jsonb) from public, anon, authentica
 grant execute on function private.job_contexts(jsonb) to service_role;
 
 create or replace function public.job_contexts(leases jsonb)
-returns table (job_id bigint, context jsonb)
+returns table (job_id bigint, lease_token uuid, context jsonb)
 language sql
 volatile
 security invoker

@@ -295,6 +295,24 @@ class TestManyAtOnce:
         assert self.settle(jobs, leases) == {first: True, second: True, third: False}
         assert [jobs.state(job) for job in (first, second, third)] == ["done", "done", "running"]
 
+    @pytest.mark.parametrize("kind", ["probe", "calendar_event"])
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_of_two_leases_of_one_job_the_older_is_stale(
+        self, cases: Cases, jobs: Jobs, kind: str, newest_first: bool
+    ) -> None:
+        job_id = jobs.add(kind=kind)
+        (old,) = self.leases(jobs.claim(lease_seconds=5))
+        cases.pass_time(seconds=6)
+        (new,) = self.leases(jobs.claim())
+        given = [lease | {"result": {"outcome": "sent"}} for lease in ((new, old) if newest_first else (old, new))]
+        contexts = jobs.worker.execute("select * from public.job_contexts(%s)", (Jsonb(given),)).fetchall()
+        lost = {str(row["lease_token"]): row["context"]["state"] == "lost" for row in contexts}
+        assert lost == {old["lease_token"]: True, new["lease_token"]: False}
+        rows = jobs.worker.execute("select * from public.complete_jobs(%s)", (Jsonb(given),)).fetchall()
+        settled = {str(row["lease_token"]): row["is_settled"] for row in rows}
+        assert settled == {old["lease_token"]: False, new["lease_token"]: True}
+        assert jobs.state(job_id) == "done"
+
     def test_settling_twice_is_settling_once(self, cases: Cases, jobs: Jobs) -> None:
         ids = [jobs.add() for _ in range(3)]
         leases = self.leases(jobs.claim())

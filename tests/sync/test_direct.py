@@ -77,6 +77,22 @@ async def test_a_stale_lease_is_lost_alone_and_in_company(direct: DirectQueue, a
     assert [type(answer) for answer in answers] == [LeaseLost, type(None), type(None)]
 
 
+async def test_an_old_lease_is_lost_beside_the_present_one_of_its_job(direct: DirectQueue, add: Add) -> None:
+    add(1)
+    (job,) = await claim(direct)
+    old = Job(job.job_id, "probe", 1, 3, "00000000-0000-0000-0000-000000000000", job.queued_at)
+    answers = await asyncio.gather(direct.complete(job, {}), direct.complete(old, {}), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [type(None), LeaseLost]
+    add(1)
+    (job,) = await claim(direct)
+    old = Job(job.job_id, "probe", 1, 3, "00000000-0000-0000-0000-000000000000", job.queued_at)
+    # The first goes alone and the others, which come meanwhile, together.
+    waiting = asyncio.create_task(direct.context(old))
+    await asyncio.sleep(0)
+    contexts = await asyncio.gather(waiting, direct.context(job), direct.context(old), return_exceptions=True)
+    assert [type(context) for context in contexts] == [LeaseLost, dict, LeaseLost]
+
+
 async def test_one_result_that_is_refused_does_not_cost_the_others_theirs(direct: DirectQueue, add: Add) -> None:
     add(3)
     jobs = await claim(direct)

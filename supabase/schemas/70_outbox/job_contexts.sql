@@ -5,7 +5,7 @@
 -- docs/adr/0010.
 
 create or replace function private.job_contexts(leases jsonb)
-returns table (job_id bigint, context jsonb)
+returns table (job_id bigint, lease_token uuid, context jsonb)
 language plpgsql
 volatile
 security definer
@@ -26,9 +26,9 @@ begin
     order by j.id
     for no key update of j
   )
-  select g.id, case when h.id is null then '{"state": "lost"}'::jsonb else private.job_context(h.id, h.token) end
+  select g.id, g.token, case when h.id is null then '{"state": "lost"}'::jsonb else private.job_context(h.id, h.token) end
   from given as g
-  left join held as h on h.id = g.id
+  left join held as h on h.id = g.id and h.token = g.token
   order by g.id;
 end;
 $$;
@@ -37,7 +37,7 @@ revoke all on function private.job_contexts(jsonb) from public, anon, authentica
 grant execute on function private.job_contexts(jsonb) to service_role;
 
 create or replace function public.job_contexts(leases jsonb)
-returns table (job_id bigint, context jsonb)
+returns table (job_id bigint, lease_token uuid, context jsonb)
 language sql
 volatile
 security invoker
