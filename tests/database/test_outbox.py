@@ -592,7 +592,7 @@ class TestCost:
     def filled(self, cases: Cases, jobs: Jobs) -> None:
         """A queue of which everything was planned when it held one job, and which now keeps a thousand done ones."""
         jobs.add()
-        cases.sql.execute("analyze private.outbox_jobs")
+        cases.sql.execute("analyze private.outbox_jobs, private.job_keys")
         # Functions keep a general plan from the sixth call on.
         for _ in range(8):
             self.work_through(jobs, 3)
@@ -602,6 +602,7 @@ class TestCost:
             " select 'probe', 'done:' || n, private.clock(), 'done', gen_random_uuid(), private.clock()"
             " from generate_series(1, 1000) as n"
         )
+        cases.sql.execute("insert into private.job_keys select 'pruned:' || n from generate_series(1, 1000) as n")
 
     def work_through(self, jobs: Jobs, count: int) -> None:
         """Claim, read, extend and settle, alone and together."""
@@ -620,10 +621,10 @@ class TestCost:
             jobs.worker.execute("select * from public.complete_jobs(%s)", (Jsonb(settlements),))
 
     def rows_read(self, cases: Cases) -> int:
-        """Rows of the outbox that this transaction has read so far."""
+        """Rows of the outbox and of the kept keys that this transaction has read so far."""
         read: int = cases.one(
-            "select seq_tup_read + idx_tup_fetch as read from pg_stat_xact_all_tables"
-            " where relid = 'private.outbox_jobs'::regclass"
+            "select sum(seq_tup_read + idx_tup_fetch) as read from pg_stat_xact_all_tables"
+            " where relid in ('private.outbox_jobs'::regclass, 'private.job_keys'::regclass)"
         )["read"]
         return read
 

@@ -2,6 +2,7 @@
 --
 -- Called by: insert on private.outbox_jobs, after it: an insert that had to wait for the pruning of the same key sees the
 -- kept key only then. Definer: jobs and keys are private, and the ring is sent as the owner. Locks: the repeated jobs.
+-- Planned for indexes: docs/adr/0010.
 
 create or replace function private.tg_outbox_jobs__admit()
 returns trigger
@@ -9,11 +10,14 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_seqscan = off
 as $$
 declare
   v_now timestamptz := private.clock();
 begin
-  if exists (select 1 from queued as q join private.job_keys as k on k.dedupe_key = q.dedupe_key) then
+  if exists (
+    select 1 from private.job_keys as k where k.dedupe_key = any (array(select q.dedupe_key from queued as q))
+  ) then
     delete from private.outbox_jobs as j
     using queued as q
     join private.job_keys as k on k.dedupe_key = q.dedupe_key
