@@ -28,6 +28,8 @@ _SETTLE_TOGETHER = 20
 _SETTLE_PATIENCE_SECONDS = 0.01
 #: Kinds that change nothing outside. What the others did is done twice if their worker dies before it has settled them.
 _REPEATABLE = frozenset({"probe", "calendar_pull"})
+#: JSON as every road writes it: a point in time is text.
+to_json = json.JSONEncoder(default=datetime.isoformat).encode
 
 
 class Queue(Protocol):
@@ -81,6 +83,8 @@ class RpcQueue:
     async def call(self, function: str, /, **arguments: Any) -> Any:
         """Call a function: rows as a list of objects, a scalar as itself.
 
+        Arguments have the types of the database: a `datetime` where it wants a point in time. Ids are text.
+
         Raises QueueUnavailable, QueueRefused, LeaseLost.
         """
         raise NotImplementedError
@@ -127,7 +131,8 @@ class RpcQueue:
         """Settle as done; raises LeaseLost."""
         try:
             settled = await self._settlements((job, result), may_wait=job.kind in _REPEATABLE)
-        except QueueRefused:
+        except (QueueRefused, LeaseLost):
+            # One job of the list has broken it: alone, each gets its own answer.
             await self.call("complete_job", job_id=job.job_id, lease_token=job.lease_token, result=dict(result))
             return
         if not settled:
@@ -199,7 +204,7 @@ class DataApiQueue(RpcQueue):
     async def call(self, function: str, /, **arguments: Any) -> Any:
         """Call a function over HTTP."""
         try:
-            response = await self._http.post(function, content=json.dumps(arguments))
+            response = await self._http.post(function, content=to_json(arguments))
         except httpx.HTTPError:
             raise QueueUnavailable("queue_unavailable") from None
         if response.status_code == 204:

@@ -52,6 +52,7 @@ create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dea
 create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id) where notification_id is not null;
 create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id) where appointment_id is not null;
 create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id) where connection_id is not null;
+create index outbox_jobs_done_pulls_idx on private.outbox_jobs (connection_id) where kind = 'calendar_pull' and state = 'done';
 comment on table private.outbox_jobs is 'What the worker has to carry outside. Ids only. The lease is a column; settling needs its token.';
 comment on column private.outbox_jobs.id is 'Key, in the order of making.';
 comment on column private.outbox_jobs.kind is 'mail, sms, calendar_event, calendar_pull, calendar_disconnect or probe.';
@@ -429,6 +430,8 @@ begin
     from private.outbox_jobs as j
     where j.id = any (v_ids) and v_ids[array_position(v_tokens, j.lease_token)] = j.id and coalesce(j.state, '') = 'running'
     order by j.connection_id, j.id
+    -- One that goes while this waits for it drops out, instead of refusing the list.
+    for no key update of j
   ) as special;
 
   return query

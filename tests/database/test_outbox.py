@@ -371,6 +371,23 @@ class TestClaimersAtOnce:
         assert jobs.claim() == []
         assert jobs.state(dying) == "dead"
 
+    def test_a_job_that_goes_while_a_list_is_settled_costs_the_others_nothing(
+        self, committed: Cases, database: Database
+    ) -> None:
+        jobs = Jobs(committed, database.as_service())
+        mail, going, staying = jobs.add(), jobs.add(kind="calendar_event"), jobs.add(kind="calendar_event")
+        leases = [{"job_id": job["job_id"], "lease_token": str(job["lease_token"])} for job in jobs.claim()]
+
+        def settle() -> dict[int, bool]:
+            rows = jobs.worker.execute("select * from public.complete_jobs(%s)", (Jsonb(leases),)).fetchall()
+            return {row["job_id"]: row["is_settled"] for row in rows}
+
+        with Gate(database, "delete from private.outbox_jobs where id = %s", going) as gate:
+            gate.start(settle)
+            gate.until_waiting(1)
+            assert gate.open(commit=True) == [{mail: True, going: False, staying: True}]
+        assert (jobs.state(mail), jobs.state(staying)) == ("done", "done")
+
 
 class TestWhoMayCall:
     CALLS = (

@@ -44,6 +44,8 @@ begin
     from private.outbox_jobs as j
     where j.id = any (v_ids) and v_ids[array_position(v_tokens, j.lease_token)] = j.id and coalesce(j.state, '') = 'running'
     order by j.connection_id, j.id
+    -- One that goes while this waits for it drops out, instead of refusing the list.
+    for no key update of j
   ) as special;
 
   return query

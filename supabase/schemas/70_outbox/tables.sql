@@ -48,6 +48,7 @@ create index outbox_jobs_dead_idx on private.outbox_jobs (id) where state = 'dea
 create index outbox_jobs_notification_id_idx on private.outbox_jobs (notification_id) where notification_id is not null;
 create index outbox_jobs_appointment_id_idx on private.outbox_jobs (appointment_id) where appointment_id is not null;
 create index outbox_jobs_connection_id_idx on private.outbox_jobs (connection_id) where connection_id is not null;
+create index outbox_jobs_done_pulls_idx on private.outbox_jobs (connection_id) where kind = 'calendar_pull' and state = 'done';
 comment on table private.outbox_jobs is 'What the worker has to carry outside. Ids only. The lease is a column; settling needs its token.';
 comment on column private.outbox_jobs.id is 'Key, in the order of making.';
 comment on column private.outbox_jobs.kind is 'mail, sms, calendar_event, calendar_pull, calendar_disconnect or probe.';
