@@ -726,7 +726,7 @@ begin
   end if;
   select array_agg(j.state) into v_states
   from private.outbox_jobs as j
-  where j.connection_id = hurry_calendar_pull.connection_id and j.kind = 'calendar_pull' and j.state in ('pending', 'running');
+  where j.ordering_key = 'pull:' || v_pull.connection_id and j.state in ('pending', 'running');
   if 'pending' = any (v_states) then
     return;
   end if;
@@ -935,7 +935,7 @@ begin
       select 1
       from private.outbox_jobs as j
       where j.appointment_id = v_appointment.appointment_id and j.connection_id = c.id and j.kind = 'calendar_event'
-        and j.state = 'pending' and j.run_at <= private.clock()
+        and j.state = 'pending' and j.run_at <= private.clock() and not j.looks_again
     );
   get diagnostics v_queued = row_count;
   return jsonb_build_object('queued', v_queued);
@@ -1028,8 +1028,10 @@ begin
       and e.synced_at < (pulled ->> 'as_of')::timestamptz
       -- What a whole reading did not show is gone; a part of it says nothing about the rest. It must have been known when
       -- the reading began: a settlement that commits later bears the time of its own beginning.
-      and (not coalesce((o.seen ->> 'absent')::boolean, false) or (
-        (pulled ->> 'is_full')::boolean and a.appointment_date >= (pulled ->> 'from')::timestamptz
+      and (not coalesce((o.seen ->> 'absent')::boolean, false) or (pulled ->> 'is_full')::boolean)
+      -- An appointment that was put outside the time that is read has left the reading by our own hand.
+      and (not coalesce((o.seen ->> 'gone')::boolean, false) or (
+        a.appointment_date >= (pulled ->> 'from')::timestamptz
         and upper(private.appointment_during(a.appointment_date, a.duration_minutes)) <= (pulled ->> 'until')::timestamptz
       ))
       and not exists (
@@ -1037,6 +1039,8 @@ begin
         from private.outbox_jobs as j
         where j.appointment_id = e.appointment_id and j.connection_id = e.connection_id and j.kind = 'calendar_event'
           and j.state in ('pending', 'running')
+          -- Looking again writes nothing for an appointment that stands.
+          and not j.looks_again
       )
     order by e.appointment_id
     for no key update of e
@@ -1226,7 +1230,7 @@ begin
     where p.next_at <= private.clock() and not exists (
       select 1
       from private.outbox_jobs as j
-      where j.connection_id = p.connection_id and j.kind = 'calendar_pull' and j.state in ('pending', 'running')
+      where j.ordering_key = 'pull:' || p.connection_id and j.state in ('pending', 'running')
     )
     order by p.next_at
     limit max_rows
@@ -1428,6 +1432,20 @@ begin
   then
     perform private.raise_error('invalid_input', 'credentials: not a ciphertext');
   end if;
+  -- What runs with the credentials of before loses its lease, or its failure would end what is renewed here; it is done
+  -- again when it can have nothing under way any more. Locked before the connection, as whoever settles does.
+  with halted as (
+    update private.outbox_jobs as j
+    set state = 'pending', lease_token = null, run_at = j.leased_until, leased_until = null
+    where j.kind in ('calendar_event', 'calendar_pull') and j.state = 'running' and j.connection_id = (
+      select c.id
+      from public.calendar_connections as c
+      where c.user_id = store_calendar_connection.user_id and c.provider::text = store_calendar_connection.provider
+        and c.calendar_id = store_calendar_connection.calendar_id
+    )
+    returning j.run_at
+  )
+  select greatest(v_run_at, max(h.run_at)) into v_run_at from halted as h;
   delete from public.calendar_connections as c
   where c.user_id = store_calendar_connection.user_id and c.provider::text = store_calendar_connection.provider
     and c.calendar_id = store_calendar_connection.calendar_id and c.provider <> 'caldav'

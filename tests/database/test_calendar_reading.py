@@ -124,6 +124,23 @@ class TestSchedule:
         cases.run_due_timers()
         assert cases.count("private.outbox_jobs", "kind = 'calendar_pull'") == 1
 
+    def test_a_reading_is_queued_without_reading_the_jobs_of_before(self, cases: Cases, reading: Reading) -> None:
+        reading.read()
+        cases.sql.execute(
+            "insert into private.outbox_jobs (kind, dedupe_key, run_at, state, finished_at, connection_id)"
+            " select 'calendar_event', 'done:' || n, private.clock(), 'done', private.clock(), %s"
+            " from generate_series(1, 1000) as n",
+            (reading.connection["id"],),
+        )
+        cases.sql.execute("analyze private.outbox_jobs")
+        read = (
+            "select seq_tup_read + idx_tup_fetch as rows from pg_stat_xact_all_tables"
+            " where relid = 'private.outbox_jobs'::regclass"
+        )
+        before = cases.one(read)["rows"]
+        reading.due()
+        assert cases.one(read)["rows"] - before < 100
+
     def test_everything_is_read_again_once_a_day(self, cases: Cases, reading: Reading) -> None:
         reading.read()
         cases.pass_time(hours=24)
@@ -261,6 +278,38 @@ class TestByHand:
         assert call(reading.case.professional.sql, "push_calendar_event", reading.appointment_id) == {"queued": 1}
         reading.synced()
         assert reading.mapping()["sync_status"] == "synced"
+
+    def test_looking_again_is_no_writing(self, cases: Cases, jobs: Jobs, reading: Reading) -> None:
+        reading.read()
+        jobs.fail(jobs.claim_one(kinds=EVENT), "calendar_unavailable", retry_in=0)
+        cases.pass_time(minutes=4, seconds=30)
+        reading.synced()
+        assert cases.count("private.outbox_jobs", "looks_again and state = 'pending'") == 1
+        cases.pass_time(seconds=20)
+        reading.read(own=[reading.seen(gone=True)])
+        assert (reading.mapping()["deletions"], reading.mapping()["sync_status"]) == (1, "pending")
+        jobs.clear()
+        cases.sql.execute("update public.calendar_events set sync_status = 'synced'")
+        cases.sql.execute(
+            "insert into private.outbox_jobs (kind, dedupe_key, appointment_id, connection_id, looks_again, run_at)"
+            " values ('calendar_event', 'look', %s, %s, true, private.clock())",
+            (reading.appointment_id, reading.connection["id"]),
+        )
+        assert call(reading.case.professional.sql, "push_calendar_event", reading.appointment_id) == {"queued": 1}
+
+    def test_what_is_moved_out_of_the_time_that_is_read_was_not_deleted(
+        self, cases: Cases, jobs: Jobs, reading: Reading
+    ) -> None:
+        reading.synced()
+        reading.read()
+        cases.sql.execute("update public.appointments set appointment_date = private.clock() + interval '150 days'")
+        reading.synced()
+        reading.read(own=[reading.seen(gone=True)])
+        assert (reading.mapping()["deletions"], reading.mapping()["sync_status"]) == (0, "synced")
+        cases.sql.execute("update public.appointments set appointment_date = private.clock() + interval '20 days'")
+        reading.synced()
+        reading.read(own=[reading.seen(gone=True)])
+        assert (reading.mapping()["deletions"], reading.mapping()["sync_status"]) == (1, "pending")
 
     def test_a_deletion_that_was_met_while_writing_counts_too(self, jobs: Jobs, reading: Reading) -> None:
         reading.synced(recreated=True)

@@ -58,6 +58,25 @@ class TestConnecting:
         assert (second["id"], second["status"], second["last_error"]) == (first["id"], "active", None)
         assert cases.one("select ciphertext from private.calendar_credentials") == {"ciphertext": renewed}
 
+    def test_what_runs_with_the_old_credentials_cannot_end_the_renewed_connection(
+        self, cases: Cases, jobs: Jobs
+    ) -> None:
+        case = cases.accepted()
+        connect(cases, case.professional.id)
+        job = jobs.claim_one(kinds=["calendar_event"], lease_seconds=30)
+        assert jobs.context(job)["connection"]["credentials"] == CIPHERTEXT
+        renewed = CIPHERTEXT.replace("B", "C")
+        connect(cases, case.professional.id, credentials=renewed)
+        with refused("invalid_transition"):
+            jobs.fail(job, "needs_reauth")
+        assert cases.one("select status from public.calendar_connections") == {"status": "active"}
+        # Nobody writes beside what the old attempt may still have under way.
+        assert jobs.claim(kinds=["calendar_event"]) == []
+        cases.pass_time(seconds=31)
+        again = jobs.claim_one(kinds=["calendar_event"])
+        assert again["job_id"] == job["job_id"]
+        assert jobs.context(again)["connection"]["credentials"] == renewed
+
     @pytest.mark.parametrize(
         "wrong",
         [

@@ -25,7 +25,7 @@ begin
   end if;
   select array_agg(j.state) into v_states
   from private.outbox_jobs as j
-  where j.connection_id = hurry_calendar_pull.connection_id and j.kind = 'calendar_pull' and j.state in ('pending', 'running');
+  where j.ordering_key = 'pull:' || v_pull.connection_id and j.state in ('pending', 'running');
   if 'pending' = any (v_states) then
     return;
   end if;

@@ -36,7 +36,7 @@ begin
       select 1
       from private.outbox_jobs as j
       where j.appointment_id = v_appointment.appointment_id and j.connection_id = c.id and j.kind = 'calendar_event'
-        and j.state = 'pending' and j.run_at <= private.clock()
+        and j.state = 'pending' and j.run_at <= private.clock() and not j.looks_again
     );
   get diagnostics v_queued = row_count;
   return jsonb_build_object('queued', v_queued);

@@ -30,8 +30,10 @@ begin
       and e.synced_at < (pulled ->> 'as_of')::timestamptz
       -- What a whole reading did not show is gone; a part of it says nothing about the rest. It must have been known when
       -- the reading began: a settlement that commits later bears the time of its own beginning.
-      and (not coalesce((o.seen ->> 'absent')::boolean, false) or (
-        (pulled ->> 'is_full')::boolean and a.appointment_date >= (pulled ->> 'from')::timestamptz
+      and (not coalesce((o.seen ->> 'absent')::boolean, false) or (pulled ->> 'is_full')::boolean)
+      -- An appointment that was put outside the time that is read has left the reading by our own hand.
+      and (not coalesce((o.seen ->> 'gone')::boolean, false) or (
+        a.appointment_date >= (pulled ->> 'from')::timestamptz
         and upper(private.appointment_during(a.appointment_date, a.duration_minutes)) <= (pulled ->> 'until')::timestamptz
       ))
       and not exists (
@@ -39,6 +41,8 @@ begin
         from private.outbox_jobs as j
         where j.appointment_id = e.appointment_id and j.connection_id = e.connection_id and j.kind = 'calendar_event'
           and j.state in ('pending', 'running')
+          -- Looking again writes nothing for an appointment that stands.
+          and not j.looks_again
       )
     order by e.appointment_id
     for no key update of e

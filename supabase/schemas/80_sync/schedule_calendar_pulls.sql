@@ -20,7 +20,7 @@ begin
     where p.next_at <= private.clock() and not exists (
       select 1
       from private.outbox_jobs as j
-      where j.connection_id = p.connection_id and j.kind = 'calendar_pull' and j.state in ('pending', 'running')
+      where j.ordering_key = 'pull:' || p.connection_id and j.state in ('pending', 'running')
     )
     order by p.next_at
     limit max_rows

@@ -31,6 +31,20 @@ begin
   then
     perform private.raise_error('invalid_input', 'credentials: not a ciphertext');
   end if;
+  -- What runs with the credentials of before loses its lease, or its failure would end what is renewed here; it is done
+  -- again when it can have nothing under way any more. Locked before the connection, as whoever settles does.
+  with halted as (
+    update private.outbox_jobs as j
+    set state = 'pending', lease_token = null, run_at = j.leased_until, leased_until = null
+    where j.kind in ('calendar_event', 'calendar_pull') and j.state = 'running' and j.connection_id = (
+      select c.id
+      from public.calendar_connections as c
+      where c.user_id = store_calendar_connection.user_id and c.provider::text = store_calendar_connection.provider
+        and c.calendar_id = store_calendar_connection.calendar_id
+    )
+    returning j.run_at
+  )
+  select greatest(v_run_at, max(h.run_at)) into v_run_at from halted as h;
   delete from public.calendar_connections as c
   where c.user_id = store_calendar_connection.user_id and c.provider::text = store_calendar_connection.provider
     and c.calendar_id = store_calendar_connection.calendar_id and c.provider <> 'caldav'
