@@ -6,6 +6,7 @@ import itertools
 import json
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -393,7 +394,9 @@ def test_a_rival_learns_nothing_from_an_acceptance(planted: Planted) -> None:
 
 
 def test_the_score_is_too_coarse_to_tell_a_distance(cases: Cases) -> None:
-    professional = cases.professional()
+    # In working hours, and with all of one part instead of half of it, the score is in the middle of a step.
+    cases.set_time(datetime(2027, 3, 1, 8, tzinfo=UTC))
+    professional = cases.professional(incident_types=["emotional"])
     for metres in (0, 100, 300):
         survivor = cases.survivor()
         report_id = cases.file_report(
