@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from sauti_sync import backoff
 from sauti_sync.calendars.interface import Account
 from sauti_sync.calendars.records import Records
 from sauti_sync.credentials import TokenKeys
-from sauti_sync.errors import LeaseLost, Outage, Permanent, Retryable
+from sauti_sync.errors import LeaseLost, Outage, Permanent, QueueUnavailable, Retryable
 from sauti_sync.messages.retry_after import seconds_to_wait
 
 #: A token that ends sooner is not used: the request may take as long.
 _MARGIN_SECONDS = 120.0
 _LEASE_SECONDS = 30
+#: For a whole request, since httpx limits each read only: half of the lease is left to store what it brings.
+_REQUEST_SECONDS = 15.0
 _WAIT_SECONDS = 20.0
 _LOOK_SECONDS = 0.25
 #: RFC 6749, 5.2, and Entra's own: the person has to consent again.
@@ -85,7 +89,7 @@ class TokenSession:
             self._secret = await self._refreshed()
             return
         deadline = time.monotonic() + _WAIT_SECONDS
-        while time.monotonic() < deadline:
+        while (asked_at := time.monotonic()) < deadline:
             turn = await self._client.records.begin_refresh(connection_id, self._ciphertext, _LEASE_SECONDS)
             if turn.state == "gone":
                 raise LeaseLost
@@ -93,7 +97,7 @@ class TokenSession:
                 if self._adopt(turn.credentials):
                     return
             elif turn.state == "granted" and turn.lease is not None:
-                await _to_its_end(self._spend(connection_id, turn.lease))
+                await _to_its_end(self._spend(connection_id, turn.lease, asked_at + _LEASE_SECONDS))
                 return
             else:
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -114,19 +118,51 @@ class TokenSession:
         self._ciphertext = ciphertext
         return bool(self._secret["access_token"] != before)
 
-    async def _spend(self, connection_id: str, lease: str) -> None:
-        records = self._client.records
+    async def _spend(self, connection_id: str, lease: str, deadline: float) -> None:
         try:
             secret = await self._refreshed()
         except Permanent as error:
-            await records.finish_refresh(connection_id, lease, None, error.symbol)
+            await self._finish(connection_id, lease, deadline, error=error.symbol)
             raise
         except Retryable:
-            await records.finish_refresh(connection_id, lease, None, None)
+            # Once will do: nothing would be lost, and the lease ends by itself.
+            with suppress(QueueUnavailable):
+                await self._client.records.finish_refresh(connection_id, lease, None, None)
             raise
         ciphertext = self._client.keys.encrypt(secret, self._account.user_id, self._account.provider)
-        await records.finish_refresh(connection_id, lease, ciphertext, None)
+        await self._finish(connection_id, lease, deadline, credentials=ciphertext)
         self._secret, self._ciphertext = secret, ciphertext
+
+    async def _finish(
+        self,
+        connection_id: str,
+        lease: str,
+        deadline: float,
+        *,
+        credentials: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Tell the database, as often as the lease allows: the token before is spent, and no other worker has the new.
+
+        Raises QueueUnavailable when the lease has ended.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                await self._client.records.finish_refresh(connection_id, lease, credentials, error)
+            except LeaseLost:
+                if tries == 1:
+                    raise
+                # Nobody else can have taken over yet: an unanswered try had arrived.
+                return
+            except QueueUnavailable:
+                pause = backoff.SETTLE.delay(tries, backoff.jitter())
+                if deadline - time.monotonic() <= pause:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _refreshed(self) -> dict[str, Any]:
         began = self._clock()
@@ -157,19 +193,31 @@ class TokenSession:
 
     async def _post(self, url: str, fields: dict[str, Any]) -> httpx.Response:
         try:
-            return await self._http.post(url, data=fields, headers={"Accept": "application/json"})
-        except httpx.HTTPError:
+            async with asyncio.timeout(_REQUEST_SECONDS):
+                return await self._http.post(url, data=fields, headers={"Accept": "application/json"})
+        except (httpx.HTTPError, TimeoutError):
             raise Outage("calendar_unavailable") from None
 
 
 async def _to_its_end(work: Coroutine[None, None, None]) -> None:
-    """A job may be cancelled at any moment; a token that is being spent must still be stored, or it is lost."""
+    """A job may be cancelled at any moment; a token that is being spent must still be stored, or it is lost.
+
+    However often it is cancelled, it raises CancelledError only when the work has ended: the caller closes the HTTP
+    client then.
+    """
     task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+    is_cancelled = False
+    while not task.done():
+        try:
+            # Unlike `await task`, this leaves the task alone when it is cancelled itself.
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        if not task.cancelled():
+            task.exception()  # read, or the loop would complain of it
+        raise asyncio.CancelledError
+    task.result()
 
 
 def _checked(secret: dict[str, Any]) -> dict[str, Any]:
