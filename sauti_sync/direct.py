@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from sauti_sync import backoff
 from sauti_sync.doorbell import TOPIC, DoorbellWatcher
 from sauti_sync.errors import LeaseLost, QueueRefused, QueueUnavailable
-from sauti_sync.outbox import RpcQueue
+from sauti_sync.outbox import RpcQueue, to_json
 
 _CONNECT_SECONDS = 5.0
 _CALL_SECONDS = 10.0
@@ -166,7 +166,7 @@ async def _connect(url: SecretStr) -> asyncpg.Connection:
         await connection.execute(
             "set role service_role; set search_path = ''; set statement_timeout = '8s'", timeout=_CONNECT_SECONDS
         )
-        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=to_json, decoder=json.loads)
     except BaseException:
         connection.terminate()
         raise

@@ -86,5 +86,5 @@ class RpcRecords:
             lease_token=job.lease_token,
             channel_id=channel_id,
             resource_id=watched.resource_id if watched else None,
-            expires_at=watched.expires_at.isoformat() if watched else None,
+            expires_at=watched.expires_at if watched else None,
         )
