@@ -36,6 +36,14 @@ class TestClaiming:
         assert jobs.claimed_ids() == [later]
         assert jobs.claim() == []
 
+    def test_a_batch_is_handed_out_in_the_same_order(self, jobs: Jobs) -> None:
+        late, urgent, later, pushed = jobs.add(), jobs.add(priority=10), jobs.add(), jobs.add(priority=20)
+        for function in ("claim_jobs('w', 4, 60)", "take_jobs('w', 4, 60)"):
+            rows = jobs.worker.execute(f"select * from public.{function}").fetchall()
+            assert [row["job_id"] for row in rows] == [urgent, pushed, late, later]
+            for row in rows:
+                jobs.fail(row, "worker_stopped", retry_in=0)
+
     def test_what_a_dead_worker_has_left_goes_before_a_backlog_and_after_the_urgent(
         self, cases: Cases, jobs: Jobs
     ) -> None:

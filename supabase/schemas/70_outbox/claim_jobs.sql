@@ -34,36 +34,41 @@ begin
       priority = least(j.priority, 49), leased_until = null,
       last_error = case when j.attempts >= j.max_attempts then coalesce(j.last_error, 'lease_expired') else j.last_error end,
       finished_at = case when j.attempts >= j.max_attempts then v_now end
-    where j.id in (
+    where j.id = any (array(
       select d.id from private.outbox_jobs as d where d.state = 'running' and d.leased_until <= v_now for update skip locked
-    );
+    ));
   end if;
 
   return query
-  update private.outbox_jobs as j
-  set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), worker_id = claim_jobs.worker_id,
-    leased_until = v_now + claim_jobs.lease_seconds * interval '1 second'
-  where j.id = any (array(
-    select due.id
-    from private.outbox_jobs as due
-    where due.state = 'pending' and due.run_at <= v_now
-      and (claim_jobs.kinds is null or due.kind = any (claim_jobs.kinds))
-      and (due.ordering_key is null or not exists (
-        select 1
-        from private.outbox_jobs as other
-        where other.ordering_key = due.ordering_key and other.id <> due.id and other.state in ('pending', 'running')
-          -- A dead job that is retried is older than one that runs already. One that waits to look again holds nobody up.
-          and (
-            (other.id < due.id and not (other.looks_again and other.run_at > v_now))
-            or (other.state = 'running' and other.leased_until > v_now)
-          )
-      ))
-    order by due.priority, due.id
-    limit claim_jobs.max_jobs
-    for update skip locked
-  ))
-  returning j.id, j.kind::text, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
-    case when j.looks_again then j.run_at else j.created_at end;
+  with taken as (
+    update private.outbox_jobs as j
+    set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), worker_id = claim_jobs.worker_id,
+      leased_until = v_now + claim_jobs.lease_seconds * interval '1 second'
+    where j.id = any (array(
+      select due.id
+      from private.outbox_jobs as due
+      where due.state = 'pending' and due.run_at <= v_now
+        and (claim_jobs.kinds is null or due.kind = any (claim_jobs.kinds))
+        and (due.ordering_key is null or not exists (
+          select 1
+          from private.outbox_jobs as other
+          where other.ordering_key = due.ordering_key and other.id <> due.id and other.state in ('pending', 'running')
+            -- A dead job that is retried is older than one that runs already. One that waits to look again holds nobody up.
+            and (
+              (other.id < due.id and not (other.looks_again and other.run_at > v_now))
+              or (other.state = 'running' and other.leased_until > v_now)
+            )
+        ))
+      order by due.priority, due.id
+      limit claim_jobs.max_jobs
+      for update skip locked
+    ))
+    returning j.id, j.kind, j.priority, j.attempts, j.max_attempts, j.lease_token, j.leased_until,
+      case when j.looks_again then j.run_at else j.created_at end as queued_at
+  )
+  select t.id, t.kind::text, t.attempts, t.max_attempts, t.lease_token, t.leased_until, t.queued_at
+  from taken as t
+  order by t.priority, t.id;
 end;
 $$;
 comment on function private.claim_jobs(text, integer, integer, text[]) is 'Definer: the outbox is private. The caller must be the worker.';
