@@ -70,7 +70,11 @@ class TestConnecting:
         with refused("invalid_transition"):
             jobs.fail(job, "needs_reauth")
         assert cases.one("select status from public.calendar_connections") == {"status": "active"}
-        # Nobody writes beside what the old attempt may still have under way.
+        # Nobody writes or cleans beside what the old attempt may still have under way.
+        doubtful = cases.one("select max(leased_until) as until from private.outbox_jobs where state = 'pending'")[
+            "until"
+        ]
+        assert doubtful == job["leased_until"]
         assert jobs.claim(kinds=["calendar_event"]) == []
         cases.pass_time(seconds=31)
         again = jobs.claim_one(kinds=["calendar_event"])

@@ -1,5 +1,7 @@
 """What calendars keep is kept by either road to the database: values that one can carry, the other can too."""
 
+from __future__ import annotations
+
 import inspect
 import uuid
 from collections.abc import AsyncIterator

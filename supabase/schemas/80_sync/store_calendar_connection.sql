@@ -17,6 +17,7 @@ declare
   v_connection public.calendar_connections;
   v_retired private.calendar_retirements;
   v_run_at timestamptz := private.clock();
+  v_halted bigint[];
 begin
   perform private.require_service_role();
   if not exists (select 1 from public.profiles as p where p.id = store_calendar_connection.user_id) then
@@ -32,19 +33,24 @@ begin
     perform private.raise_error('invalid_input', 'credentials: not a ciphertext');
   end if;
   -- What runs with the credentials of before loses its lease, or its failure would end what is renewed here; it is done
-  -- again when it can have nothing under way any more. Locked before the connection, as whoever settles does.
-  with halted as (
-    update private.outbox_jobs as j
-    set state = 'pending', lease_token = null, run_at = j.leased_until, leased_until = null
+  -- again when it can have nothing under way any more, which leased_until goes on telling. Locked before the connection and
+  -- in the order of the ids, as by whoever settles.
+  v_halted := array(
+    select j.id
+    from private.outbox_jobs as j
     where j.kind in ('calendar_event', 'calendar_pull') and j.state = 'running' and j.connection_id = (
       select c.id
       from public.calendar_connections as c
       where c.user_id = store_calendar_connection.user_id and c.provider::text = store_calendar_connection.provider
         and c.calendar_id = store_calendar_connection.calendar_id
     )
-    returning j.run_at
-  )
-  select greatest(v_run_at, max(h.run_at)) into v_run_at from halted as h;
+    order by j.id
+    for no key update
+  );
+  update private.outbox_jobs as j
+  set state = 'pending', lease_token = null, run_at = j.leased_until
+  where j.id = any (v_halted);
+  select greatest(v_run_at, max(j.run_at)) into v_run_at from private.outbox_jobs as j where j.id = any (v_halted);
   delete from public.calendar_connections as c
   where c.user_id = store_calendar_connection.user_id and c.provider::text = store_calendar_connection.provider
     and c.calendar_id = store_calendar_connection.calendar_id and c.provider <> 'caldav'
