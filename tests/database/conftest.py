@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sauti_local.postgres import Postgres
-from tests.support.cases import Cases
+from tests.support.cases import A_WEDNESDAY, Cases
 from tests.support.database import Database
 from tests.support.loop_thread import LoopThread
 from tests.support.one_transaction import OneTransaction
@@ -24,13 +24,17 @@ def shared_database(postgres_server: Postgres, template: str, loop_thread: LoopT
 
 @pytest.fixture
 def cases(shared_database: Database) -> Iterator[Cases]:
-    """People and cases in a transaction that ends with the test."""
+    """People and cases in a transaction that ends with the test and begins at `A_WEDNESDAY`."""
     transaction = OneTransaction(shared_database)
-    yield Cases(transaction)
+    made = Cases(transaction)
+    made.set_time(A_WEDNESDAY)
+    yield made
     transaction.close()
 
 
 @pytest.fixture
 def committed(database: Database) -> Cases:
-    """People and cases over real connections to a database of the test's own: for races."""
-    return Cases(database)
+    """The same over real connections to a database of the test's own: for races."""
+    made = Cases(database)
+    made.set_time(A_WEDNESDAY)
+    return made

@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.cases import Cases, Professional, Row, accept, call
+from tests.support.cases import A_WEDNESDAY, Cases, Professional, Row, accept, call
 from tests.support.refusals import refused
 
+TOMORROW = A_WEDNESDAY + timedelta(days=1)
 #: What an acceptance may write: none of it may change when it is refused.
 WRITTEN = (
     "public.matched_services",
@@ -118,16 +119,16 @@ def test_no_second_professional_is_asked_once_a_service_is_taken(cases: Cases, p
         ("meet_now", None, 60, None, "invalid_input"),
         ("meet_now", None, 60, "x" * 61, "invalid_input"),
         ("meet_now", None, 60, "line\r\nDTSTART:19700101", "invalid_input"),
-        ("meet_now", "tomorrow", 60, "consultation", "invalid_input"),
+        ("meet_now", TOMORROW, 60, "consultation", "invalid_input"),
         ("schedule_later", None, 60, "consultation", "invalid_input"),
         ("schedule_later", "infinity", 60, "consultation", "invalid_input"),
         ("schedule_later", "-infinity", 60, "consultation", "invalid_input"),
         ("schedule_later", "epoch", 60, "consultation", "in_the_past"),
-        ("schedule_later", "now", 60, "consultation", "in_the_past"),
+        ("schedule_later", A_WEDNESDAY, 60, "consultation", "in_the_past"),
         ("schedule_later", "9999-12-31", 60, "consultation", "invalid_input"),
-        ("schedule_later", "tomorrow", 29, "consultation", "invalid_duration"),
-        ("schedule_later", "tomorrow", 121, "consultation", "invalid_duration"),
-        ("whenever", "tomorrow", 60, "consultation", "invalid_input"),
+        ("schedule_later", TOMORROW, 29, "consultation", "invalid_duration"),
+        ("schedule_later", TOMORROW, 121, "consultation", "invalid_duration"),
+        ("whenever", TOMORROW, 60, "consultation", "invalid_input"),
         ("", None, 60, "consultation", "invalid_input"),
         (None, None, 60, "consultation", "invalid_input"),
     ],

@@ -65,7 +65,9 @@ def client_mails(cases: Cases) -> list[tuple[str, Any]]:
 
 
 def test_a_booking_is_a_request_that_holds_the_slot(cases: Cases, visitor: Sql, professional: Professional) -> None:
-    starts_at = slots(cases, visitor, professional)[3]
+    offered = slots(cases, visitor, professional)
+    starts_at = offered[3]
+    assert starts_at + timedelta(minutes=30) in offered
     made = book(visitor, starts_at, message="Bad knee\n<b>bold</b>", client_phone="+254 700 000000")
     row = cases.one("select * from public.appointments where appointment_id = %s", made["appointment_id"])
     assert (row["status"], row["created_via"], row["survivor_id"]) == ("requested", "public_booking", None)

@@ -25,11 +25,11 @@ from tests.support.cal_com import (
     stamp,
     uids,
 )
-from tests.support.cases import Cases, Professional, Row, accept, call
+from tests.support.cases import A_WEDNESDAY, Cases, Professional, Row, accept, call
 from tests.support.refusals import forbidden, refused
 
 #: When the first booking of a story begins.
-DAY = a_tuesday()
+DAY = a_tuesday(A_WEDNESDAY)
 
 
 class Diary:

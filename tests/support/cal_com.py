@@ -19,9 +19,9 @@ CLIENT_EMAIL = "zawadi@example.org"
 BEGINNING = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 
-def a_tuesday() -> datetime:
-    """Nine o'clock UTC on a Tuesday some three months from now."""
-    day = datetime.now(UTC) + timedelta(days=100)
+def a_tuesday(now: datetime | None = None) -> datetime:
+    """Nine o'clock UTC on a Tuesday some three months from `now`, or from this moment."""
+    day = (now or datetime.now(UTC)) + timedelta(days=100)
     return (day + timedelta(days=(1 - day.weekday()) % 7)).replace(hour=9, minute=0, second=0, microsecond=0)
 
 

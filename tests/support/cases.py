@@ -21,6 +21,11 @@ Sql = Connection | Actor
 NAIROBI = (-1.2921, 36.8219)
 
 
+#: When the tests of the database begin, so that no outcome depends on the hour at which they run: ten past noon in
+#: Nairobi, with a leap day and changes of clocks in the year that follows.
+A_WEDNESDAY = datetime(2031, 3, 5, 9, 10, tzinfo=UTC)
+
+
 def north(kilometres: float, place: tuple[float, float] = NAIROBI) -> tuple[float, float]:
     """The place so many kilometres north (on the sphere of mean Earth radius)."""
     return place[0] + kilometres / 111.19508, place[1]
