@@ -7,13 +7,13 @@ import signal
 import pytest
 
 from tests.sync.kill_at import POINTS
-from tests.sync.stage import Stage
+from tests.sync.stage import SHORT_LEASE, Stage
 from tests.sync.waiting import until
 
 
 async def die_at(stage: Stage, point: str, **changes: str) -> None:
     """A worker claims, and dies at the point."""
-    worker = stage.start_worker(point, module="tests.sync.kill_at", **changes)
+    worker = stage.start_worker(point, module="tests.sync.kill_at", **SHORT_LEASE, **changes)
     assert await worker.ended() == -signal.SIGKILL, worker.log()
 
 
@@ -69,7 +69,7 @@ async def test_workers_killed_at_random_lose_and_double_nothing(stage: Stage) ->
     appointments = {stage.add_appointment(days) for days in range(1, 13)}
     for _ in range(3):
         before = stage.states().count("done")
-        worker = stage.start_worker(SAUTI_CONCURRENCY="2")
+        worker = stage.start_worker(SAUTI_CONCURRENCY="2", **SHORT_LEASE)
         await until(lambda before=before: stage.states().count("done") > before, 10, what=worker.log())
         await asyncio.sleep(chance.uniform(0.0, 0.02))
         worker.kill()

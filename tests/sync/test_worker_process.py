@@ -16,7 +16,7 @@ from icalendar import Calendar
 from sauti_sync.messages import render
 from tests.sync.silent_server import SilentServer
 from tests.sync.smtp_server import mail_server
-from tests.sync.stage import Stage, WorkerProcess
+from tests.sync.stage import SHORT_LEASE, Stage, WorkerProcess
 from tests.sync.waiting import until
 
 ONLY_BY_DOORBELL = {"SAUTI_POLL_SECONDS": "600"}
@@ -145,7 +145,7 @@ async def test_a_stop_by_ctrl_c_lets_running_jobs_finish(stage: Stage) -> None:
 async def test_a_worker_that_stood_still_settles_nothing_afterwards(stage: Stage) -> None:
     async with mail_server(answers={"END": "250-there is more"}) as server:
         url = f"smtp://127.0.0.1:{server.port}"
-        stalled = stage.start_worker(SAUTI_SMTP_URL=url)
+        stalled = stage.start_worker(SAUTI_SMTP_URL=url, **SHORT_LEASE)
         stage.add_appointment()
         await until(lambda: server.accepted, 15, what=stalled.log())
         stalled.signal(signal.SIGSTOP)
