@@ -26,15 +26,17 @@ def shared_database(postgres_server: Postgres, template: str, loop_thread: LoopT
 def cases(shared_database: Database) -> Iterator[Cases]:
     """People and cases in a transaction that ends with the test and begins at `A_WEDNESDAY`."""
     transaction = OneTransaction(shared_database)
-    made = Cases(transaction)
-    made.set_time(A_WEDNESDAY)
-    yield made
+    yield begun(transaction)
     transaction.close()
 
 
 @pytest.fixture
 def committed(database: Database) -> Cases:
     """The same over real connections to a database of the test's own: for races."""
-    made = Cases(database)
-    made.set_time(A_WEDNESDAY)
-    return made
+    return begun(database)
+
+
+def begun(database: Database | OneTransaction) -> Cases:
+    cases = Cases(database)
+    cases.set_time(A_WEDNESDAY)
+    return cases

@@ -11,7 +11,7 @@ import pytest
 from sauti_local.calendar import PASSWORD
 from sauti_sync.credentials import TokenKeys
 from tests.sync.slow_door import SlowDoor
-from tests.sync.stage import Stage, WorkerProcess
+from tests.sync.stage import SHORT_LEASE, Stage, WorkerProcess
 from tests.sync.stand_ins.google import GoogleStandIn
 from tests.sync.stand_ins.microsoft import MicrosoftStandIn
 from tests.sync.waiting import until
@@ -55,8 +55,8 @@ class Desk:
         ).raise_for_status()
         self.stage.sql("update private.calendar_pulls set next_at = 'infinity'")
 
-    def start_worker(self) -> WorkerProcess:
-        registered = {"SAUTI_LEASE_SECONDS": "2", "SAUTI_SMTP_URL": "", "SAUTI_ALLOW_PRIVATE_CALDAV": "1"}
+    def start_worker(self, **changes: str) -> WorkerProcess:
+        registered = {"SAUTI_SMTP_URL": "", "SAUTI_ALLOW_PRIVATE_CALDAV": "1"}
         if self.server is not None:
             name = self.provider.upper()
             registered |= {
@@ -65,7 +65,7 @@ class Desk:
                 f"SAUTI_{name}_OAUTH_URL": self.server.url,
                 f"SAUTI_{name}_API_URL": self.door.url,
             }
-        return self.stage.start_worker(**registered)
+        return self.stage.start_worker(**(registered | changes))
 
     def events(self) -> int:
         if self.server is not None:
@@ -92,7 +92,7 @@ async def test_an_event_that_arrives_after_its_removal_does_not_stay(stage: Stag
     desk.connect()
     desk.door.keep()
     appointment = stage.add_appointment(days=3)
-    first = desk.start_worker()
+    first = desk.start_worker(**SHORT_LEASE)
     await until(desk.door.kept.is_set, 20, first.log())
     first.kill()
     stage.sql(CANCEL, appointment)
